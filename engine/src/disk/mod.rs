@@ -1,0 +1,165 @@
+//! The disk seam: every byte that the engine reads or writes goes through [`Disk`] and [`DiskFile`].
+//!
+//! Two implementations serve real machines ([`StdDisk`], with an io_uring writer where the kernel and the file system
+//! allow it and a `pwrite` + `fdatasync` writer elsewhere); [`sim::SimDisk`] keeps a durable image beside the live one and
+//! injects faults from a script or a seed.
+
+mod aligned;
+mod blocking;
+pub mod sim;
+mod std_disk;
+mod uring;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use aligned::{AlignedBuf, BLOCK_SIZE_BYTES};
+pub use std_disk::{StdDisk, WriterKind};
+
+/// What [`Disk::list`] says of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The file's name, without its folder.
+    pub name: String,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+/// How [`Disk::open`] opens a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// The file must exist; reading only.
+    Read,
+    /// The file must exist; reading and writing.
+    ReadWrite,
+    /// The file must not exist; it is created, empty, for reading and writing. The caller makes the name durable with
+    /// [`Disk::sync_dir`].
+    CreateNew,
+}
+
+/// A place where files live. All paths are the caller's; implementations resolve them as the operating system does.
+pub trait Disk: Debug + Send + Sync + 'static {
+    /// Creates `dir` and its missing parents, and makes the new names durable.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// The regular files directly in `dir`, in no particular order; an absent directory is an error.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists` by mode; else whatever the operating system says.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Replaces `to` by `from`, atomically with respect to a crash once [`Disk::sync_dir`] of the folder has returned.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Unlinks a file. Open handles and mappings keep its content alive.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes names created, renamed or removed in `dir` durable.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Bytes that can still be written on the volume that holds `dir`.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+
+    /// A writer of commit-log groups, to be owned by one thread. See [`GroupWriter`].
+    ///
+    /// # Errors
+    /// When no writer of any kind can be set up.
+    fn group_writer(&self, durability: Durability) -> io::Result<Box<dyn GroupWriter>>;
+}
+
+/// What must be true when a group write completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The bytes, and whatever metadata is needed to read them again, survive a loss of power.
+    Durable,
+    /// The bytes survive the process, not the power: they are in the page cache.
+    Relaxed,
+}
+
+/// One open file. All methods take absolute positions, so that one handle serves many threads.
+pub trait DiskFile: Debug + Send + Sync + 'static {
+    /// The file's length in bytes.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn size_bytes(&self) -> io::Result<u64>;
+
+    /// Fills `into` from `position`; `UnexpectedEof` if the file ends before that.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<()>;
+
+    /// Writes all of `from` at `position`, extending the file where needed. Not durable until [`DiskFile::sync`].
+    ///
+    /// # Errors
+    /// Whatever the operating system says; how much was written is then unknown.
+    fn write_at(&self, from: &[u8], position: u64) -> io::Result<()>;
+
+    /// Makes everything written through *this handle* durable, the file's length included (fdatasync).
+    ///
+    /// # Errors
+    /// After an error the unsynced bytes must be taken as lost: a later success does not bring them back.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The bytes `[0, size_bytes)` of a file that nobody writes any more. On a real disk this is a mapping that lives as
+    /// long as the last slice of it; pages are read in on first touch (see [`DiskFile::populate`]).
+    ///
+    /// # Errors
+    /// Whatever the operating system says; `UnexpectedEof` if the file is shorter.
+    fn map(&self, size_bytes: u64) -> io::Result<Bytes>;
+
+    /// Reads the pages under `slice`, which came from [`DiskFile::map`] of this file, into memory, so that touching them
+    /// neither waits for the disk nor meets a bad block. May block.
+    ///
+    /// # Errors
+    /// The disk's error for an unreadable block, where a plain touch would kill the process.
+    fn populate(&self, slice: &Bytes) -> io::Result<()>;
+}
+
+/// Writes groups: aligned stretches of the commit log. At most one group is in flight.
+///
+/// ```text
+/// position                                       position + group.len()
+/// |<- whole blocks of BLOCK_SIZE_BYTES, inside the zero-written part ->|
+/// ```
+pub trait GroupWriter: Debug + Send {
+    /// Starts writing `group` at `position` of `file`. Both `position` and the group's length are multiples of
+    /// [`BLOCK_SIZE_BYTES`]. The buffer is the writer's until [`GroupWriter::finish`] gives it back.
+    fn start(&mut self, file: &Arc<dyn DiskFile>, position: u64, group: AlignedBuf);
+
+    /// Waits for the group in flight and returns its buffer with the outcome. `Ok` means the whole group reached the
+    /// durability the writer was made for.
+    ///
+    /// # Errors
+    /// What the disk said. The state of the group's bytes on the disk is then unknown.
+    fn finish(&mut self) -> (AlignedBuf, io::Result<()>);
+
+    /// How it writes, for the log line at start-up: e.g. "io_uring, O_DIRECT + DSYNC".
+    fn describe(&self) -> String;
+}
