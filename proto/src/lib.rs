@@ -1,1 +1,30 @@
-//! (written below)
+//! Wire formats of Apache RocketMQ: bytes in, typed values out.
+//!
+//! Nothing here does I/O, reads a clock or keeps state between calls. Every decoder takes bytes from a stranger:
+//! it checks lengths before it allocates, stops at named limits ([`limits`]) and answers with a typed error.
+//!
+//! The path of one request through this crate:
+//!
+//! ```text
+//! BytesMut --FrameDecoder--> Frame { codec, header, body }      remoting::frame
+//!          --Command::decode--> Command { header, body, .. }    remoting::command, remoting::header
+//!          --SendMessageHeader::decode--> typed header          remoting::request
+//!          --HeartbeatData::decode--> typed body                body (JSON), message (records)
+//! ```
+//!
+//! and back: `request.reply(code)` builds the answer in the codec the request used, `encode_head` writes everything
+//! in front of the body, so that a body can be a list of slices in one vectored write.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod json;
+pub mod limits;
+pub mod remoting;
+
+pub use remoting::code::{RequestCode, ResponseCode};
+pub use remoting::command::Command;
+pub use remoting::fields::{ExtFields, FieldError, HeaderFields};
+pub use remoting::frame::{Frame, FrameDecoder, FrameError, FrameLimits};
+pub use remoting::header::{Header, HeaderCodec, HeaderError};
+pub use remoting::language::Language;

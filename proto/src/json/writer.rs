@@ -1,0 +1,207 @@
+//! Writes JSON in the shape the other side reads.
+
+/// How keys that are not text are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyStyle {
+    /// As fastjson does: integers without quotes.
+    #[default]
+    Fastjson,
+    /// As the standard asks: integers in quotes.
+    Standard,
+}
+
+/// Appends one JSON document to a buffer. Keys are written in the order they are given; Java writes them sorted.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    style: KeyStyle,
+}
+
+impl<'a> Writer<'a> {
+    /// Appends to `out`.
+    pub fn new(out: &'a mut Vec<u8>, style: KeyStyle) -> Self {
+        Self { out, style }
+    }
+
+    /// How keys that are not text are written.
+    pub fn style(&self) -> KeyStyle {
+        self.style
+    }
+
+    /// `{`
+    pub fn open_object(&mut self) {
+        self.out.push(b'{');
+    }
+
+    /// `}`, taking back the comma after the last member.
+    pub fn close_object(&mut self) {
+        self.take_comma();
+        self.out.push(b'}');
+    }
+
+    /// `[`
+    pub fn open_array(&mut self) {
+        self.out.push(b'[');
+    }
+
+    /// `]`, taking back the comma after the last element.
+    pub fn close_array(&mut self) {
+        self.take_comma();
+        self.out.push(b']');
+    }
+
+    /// A quoted key and its colon.
+    pub fn key(&mut self, key: &str) {
+        self.string(key);
+        self.colon();
+    }
+
+    /// `:`
+    pub fn colon(&mut self) {
+        self.out.push(b':');
+    }
+
+    /// `,` after a member or an element; the closing bracket takes the last one back.
+    pub fn comma(&mut self) {
+        self.out.push(b',');
+    }
+
+    /// Text that needs no escaping: a number or a literal.
+    pub fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// An integer.
+    pub fn integer(&mut self, value: i64) {
+        write_integer(self.out, value);
+    }
+
+    /// A floating point number, with a fraction as Java writes it; what is not finite has no JSON and becomes null.
+    pub fn float(&mut self, value: f64) {
+        if value.is_finite() {
+            self.out.extend_from_slice(format!("{value:?}").as_bytes());
+        } else {
+            self.raw("null");
+        }
+    }
+
+    /// A quoted string.
+    pub fn string(&mut self, text: &str) {
+        self.out.push(b'"');
+        escape_into(self.out, text);
+        self.out.push(b'"');
+    }
+
+    /// An integer as a key, quoted or not by style.
+    pub fn integer_key(&mut self, key: i64) {
+        match self.style {
+            KeyStyle::Fastjson => self.integer(key),
+            KeyStyle::Standard => {
+                self.out.push(b'"');
+                self.integer(key);
+                self.out.push(b'"');
+            }
+        }
+        self.colon();
+    }
+
+    fn take_comma(&mut self) {
+        if self.out.last() == Some(&b',') {
+            self.out.pop();
+        }
+    }
+}
+
+/// Appends the decimal form of `value`.
+pub(crate) fn write_integer(out: &mut Vec<u8>, value: i64) {
+    // Twenty bytes hold the longest 64 bit integer with its sign.
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        at -= 1;
+        digits[at] = b'-';
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// Appends `text` with everything escaped that may not stand inside quotes.
+pub(crate) fn escape_into(out: &mut Vec<u8>, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut rest = text.as_bytes();
+    loop {
+        let plain = rest
+            .iter()
+            .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+        let Some(plain) = plain else {
+            out.extend_from_slice(rest);
+            return;
+        };
+        out.extend_from_slice(&rest[..plain]);
+        match rest[plain] {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            control => {
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX[usize::from(control >> 4)]);
+                out.push(HEX[usize::from(control & 15)]);
+            }
+        }
+        rest = &rest[plain + 1..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_at_both_ends() {
+        for value in [0, 7, -1, 10, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            write_integer(&mut out, value);
+            assert_eq!(out, value.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn escapes_as_java_does() {
+        let mut out = Vec::new();
+        escape_into(&mut out, "a\u{1}b\u{2}\"\\\n\u{1f}\u{20ac}");
+        assert_eq!(out, "a\\u0001b\\u0002\\\"\\\\\\n\\u001F\u{20ac}".as_bytes());
+    }
+
+    #[test]
+    fn keys_by_style() {
+        for (style, want) in [
+            (KeyStyle::Fastjson, "{0:1,\"k\":[]}"),
+            (KeyStyle::Standard, "{\"0\":1,\"k\":[]}"),
+        ] {
+            let mut out = Vec::new();
+            let mut writer = Writer::new(&mut out, style);
+            writer.open_object();
+            writer.integer_key(0);
+            writer.integer(1);
+            writer.comma();
+            writer.key("k");
+            writer.open_array();
+            writer.close_array();
+            writer.comma();
+            writer.close_object();
+            assert_eq!(String::from_utf8_lossy(&out), want);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Every bound this crate holds a peer to.
+
+/// Longest frame, its four length bytes included. The same as upstream's default.
+pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
+
+/// Longest command header. The longest honest field is a 32 KiB property string, whose separators take six bytes
+/// each in JSON; this leaves room for several of them.
+pub const MAX_HEADER_BYTES: usize = 1024 * 1024;
+
+/// Most extension fields in one header. Real ones carry fewer than thirty.
+pub const MAX_EXT_FIELDS: usize = 256;
+
+/// Longest name of an extension field.
+pub const MAX_EXT_KEY_BYTES: usize = 1024;
+
+/// Deepest nesting of a JSON document.
+pub const MAX_JSON_DEPTH: u32 = 32;
+
+/// Most values (scalars, arrays, objects, keys that are objects) in one JSON document. The largest honest document
+/// is a registration with as many topics as fit a frame.
+pub const MAX_JSON_VALUES: u32 = 4_000_000;
+
+const _: () = assert!(
+    MAX_HEADER_BYTES < 1 << 24,
+    "the header length has 24 bits on the wire"
+);
+const _: () = assert!(MAX_HEADER_BYTES < MAX_FRAME_BYTES, "a header has to fit a frame");

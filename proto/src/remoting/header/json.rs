@@ -1,0 +1,126 @@
+//! The header as a JSON object, keys sorted and nulls left out as fastjson does.
+
+use bytes::{BufMut, BytesMut};
+
+use super::{Header, HeaderError};
+use crate::json::KeyStyle;
+use crate::json::{JsonErrorKind, JsonLimits, Kind, Reader, Writer};
+use crate::limits::{MAX_EXT_FIELDS, MAX_EXT_KEY_BYTES, MAX_JSON_DEPTH};
+use crate::remoting::fields::ExtFields;
+use crate::remoting::language::Language;
+
+/// Values in one header: its own members, the extension fields, and some slack for members that we do not know.
+const MAX_VALUES: u32 = 4 * MAX_EXT_FIELDS as u32;
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut reader = Reader::new(
+        &text,
+        JsonLimits {
+            max_depth: MAX_JSON_DEPTH,
+            max_values: MAX_VALUES,
+        },
+    );
+    let mut header = Header::new(0, 0, 0);
+    header.language = Language::Other;
+    header.version = 0;
+    let mut problem = None;
+    reader.members(|reader| {
+        match &*reader.key()? {
+            "code" => header.code = int(reader)?,
+            "version" => header.version = int(reader)?,
+            "opaque" => header.opaque = int(reader)?,
+            "flag" => header.flag = int(reader)?,
+            "language" if reader.peek()? == Kind::String => {
+                header.language = Language::from_name(&reader.string()?);
+            }
+            "remark" => {
+                header.remark = if reader.null()? {
+                    None
+                } else {
+                    Some(reader.scalar_text()?.into_owned())
+                };
+            }
+            "extFields" if reader.peek()? == Kind::Object => {
+                header.fields = ext_fields(reader, bytes.len(), &mut problem)?;
+            }
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    reader.finish()?;
+    match problem {
+        Some(problem) => Err(problem),
+        None => Ok(header),
+    }
+}
+
+fn int(reader: &mut Reader<'_>) -> Result<i32, crate::json::JsonError> {
+    if reader.null()? {
+        return Ok(0);
+    }
+    let value = reader.integer()?;
+    i32::try_from(value).map_err(|_| reader.error(JsonErrorKind::NumberOutOfRange))
+}
+
+/// Reads the extension fields; what breaks a limit of ours, and not of JSON, is left in `problem`.
+fn ext_fields(
+    reader: &mut Reader<'_>,
+    header_bytes: usize,
+    problem: &mut Option<HeaderError>,
+) -> Result<ExtFields, crate::json::JsonError> {
+    let mut fields = ExtFields::with_capacity(header_bytes);
+    reader.members(|reader| {
+        let key = reader.key()?;
+        if fields.len() >= MAX_EXT_FIELDS {
+            *problem = Some(HeaderError::TooManyFields {
+                limit: MAX_EXT_FIELDS,
+            });
+            return reader.skip();
+        }
+        if key.len() > MAX_EXT_KEY_BYTES {
+            *problem = Some(HeaderError::KeyTooLong { key_bytes: key.len() });
+            return reader.skip();
+        }
+        match reader.peek()? {
+            Kind::String => fields.push_with(&key, |text| reader.string_into(text)),
+            Kind::Null => reader.null().map(|_| ()),
+            _ => {
+                fields.push(&key, &reader.scalar_text()?);
+                Ok(())
+            }
+        }
+    })?;
+    Ok(fields)
+}
+
+pub(super) fn encode(header: &Header, out: &mut BytesMut) {
+    let mut json = Vec::with_capacity(160 + header.fields.text_bytes() * 2);
+    let mut writer = Writer::new(&mut json, KeyStyle::Fastjson);
+    writer.raw("{\"code\":");
+    writer.integer(header.code.into());
+    if !header.fields.is_empty() {
+        writer.raw(",\"extFields\":");
+        writer.open_object();
+        for (key, value) in header.fields.iter() {
+            writer.key(key);
+            writer.string(value);
+            writer.comma();
+        }
+        writer.close_object();
+    }
+    writer.raw(",\"flag\":");
+    writer.integer(header.flag.into());
+    writer.raw(",\"language\":");
+    writer.string(header.language.name());
+    writer.raw(",\"opaque\":");
+    writer.integer(header.opaque.into());
+    if let Some(remark) = &header.remark {
+        writer.raw(",\"remark\":");
+        writer.string(remark);
+    }
+    writer.raw(",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
+    writer.integer(header.version.into());
+    writer.raw("}");
+    out.put_slice(&json);
+}

@@ -1,0 +1,22 @@
+//! The typed headers of requests, by what they are about.
+//!
+//! A field that upstream calls required but that no honest answer depends on has a default here; a number that is
+//! none is an error in every case.
+
+mod consumer;
+mod group;
+mod namesrv;
+mod offset;
+mod pull;
+mod query;
+mod send;
+mod topic;
+
+pub use consumer::*;
+pub use group::*;
+pub use namesrv::*;
+pub use offset::*;
+pub use pull::*;
+pub use query::*;
+pub use send::*;
+pub use topic::*;
