@@ -1,0 +1,301 @@
+//! The command line: what there is to type. The flags of the server parts come from the table of settings.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::config::address::HostPort;
+use crate::config::keys::{KEYS, Key, Parts};
+use crate::config::{Given, Origin, Sources};
+
+/// A message broker that Apache RocketMQ clients and tools use as they are
+#[derive(Debug, Parser)]
+#[command(
+    name = "kourou",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_precedence_over_arg = true
+)]
+#[command(
+    after_help = "Without a command, kourou starts the name server and the broker, with its store in ./kourou-data."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) flags: ServerFlags<Everything>,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Task>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Start the name server alone
+    Namesrv(ServerFlags<NameServerAlone>),
+    /// Start a broker alone; it registers with the name servers given
+    Broker(ServerFlags<BrokerAlone>),
+    /// Send messages: one with --body, else one for each line of standard input
+    Produce(Produce),
+    /// Receive messages as a member of a consumer group
+    Consume(Consume),
+    /// Topics: create, list, show
+    #[command(subcommand)]
+    Topic(Topic),
+    /// Consumer groups: list, show how far behind they are
+    #[command(subcommand)]
+    Group(Group),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+/// Where the cluster is, and how the answer is printed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Target {
+    /// The name servers, separated by ';'
+    #[arg(short = 'n', long, value_name = "HOST:PORT", env = "NAMESRV_ADDR", default_value = "127.0.0.1:9876",
+          hide_env_values = true, value_parser = namesrv_list)]
+    pub(crate) namesrv: NameServers,
+
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A list, as one value.
+#[derive(Debug, Clone)]
+pub(crate) struct NameServers(pub(crate) Vec<HostPort>);
+
+fn namesrv_list(text: &str) -> Result<NameServers, &'static str> {
+    HostPort::parse_list(text)
+        .map(NameServers)
+        .ok_or("expected host:port, several separated by ';'")
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Produce {
+    /// The topic; created by the first send where the broker allows it
+    pub(crate) topic: String,
+    /// The message's text; without it each line of standard input is a message
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) body: Option<String>,
+    /// A key to find the message by; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Vec<String>,
+    /// The tag to filter by
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// A property; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
+    pub(crate) property: Vec<(String, String)>,
+    /// How many times to send each message
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: u64,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+fn property(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("expected name=value"),
+    }
+}
+
+/// Where a group without an offset begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum From {
+    /// With the oldest message that is kept
+    First,
+    /// With the next message that arrives
+    Last,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Consume {
+    pub(crate) topic: String,
+    /// The consumer group; its offsets are kept
+    #[arg(long, short, value_name = "GROUP")]
+    pub(crate) group: String,
+    /// Where to begin when the group has no offset yet
+    #[arg(long, value_enum, default_value = "first")]
+    pub(crate) from: From,
+    /// Only messages with one of these tags: 'a || b'
+    #[arg(long, value_name = "TAGS", default_value = "*")]
+    pub(crate) tag: String,
+    /// Stop after this many messages; without it, go on until interrupted
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Topic {
+    /// Create a topic, or change its queues
+    Create {
+        topic: String,
+        /// How many queues
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+        queues: u32,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// All topics
+    List {
+        /// System topics too
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// One topic: its queues and how much is in them
+    Show {
+        topic: String,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Group {
+    /// All consumer groups
+    List {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// One group: its members, and each queue's offset and lag
+    Show {
+        group: String,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Which command a set of server flags is for.
+pub(crate) trait Part: std::fmt::Debug {
+    fn takes(parts: Parts) -> bool;
+}
+
+#[derive(Debug)]
+pub(crate) struct Everything;
+#[derive(Debug)]
+pub(crate) struct NameServerAlone;
+#[derive(Debug)]
+pub(crate) struct BrokerAlone;
+
+impl Part for Everything {
+    fn takes(parts: Parts) -> bool {
+        parts.all
+    }
+}
+
+impl Part for NameServerAlone {
+    fn takes(parts: Parts) -> bool {
+        parts.namesrv
+    }
+}
+
+impl Part for BrokerAlone {
+    fn takes(parts: Parts) -> bool {
+        parts.broker
+    }
+}
+
+/// The flags of a server part, as texts: [`crate::config`] parses them together with the other layers.
+#[derive(Debug)]
+pub(crate) struct ServerFlags<P> {
+    config: Option<PathBuf>,
+    broker_conf: Option<PathBuf>,
+    given: Vec<Given>,
+    part: std::marker::PhantomData<P>,
+}
+
+impl<P> ServerFlags<P> {
+    /// These flags over the environment of this process.
+    pub(crate) fn sources(self) -> Sources {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+            .collect();
+        Sources {
+            config: self.config,
+            broker_conf: self.broker_conf,
+            environment,
+            flags: self.given,
+        }
+    }
+}
+
+const CONFIG: &str = "config";
+const BROKER_CONF: &str = "broker-conf";
+
+impl<P: Part> Args for ServerFlags<P> {
+    fn augment_args(command: Command) -> Command {
+        let file = |name: &'static str, help: &'static str| {
+            Arg::new(name)
+                .long(name)
+                .value_name("FILE")
+                .help(help)
+                .value_parser(clap::value_parser!(PathBuf))
+        };
+        let settings = KEYS.iter().filter(|key| P::takes(key.parts)).map(|key| {
+            let help = if key.default.is_empty() {
+                key.help.to_owned()
+            } else {
+                format!("{} [default: {}]", key.help, key.default)
+            };
+            Arg::new(key.name)
+                .long(key.name)
+                .short(key.short)
+                .value_name(key.value)
+                .help(help)
+                .action(ArgAction::Set)
+                .allow_hyphen_values(false)
+        });
+        command
+            .args(settings)
+            .arg(file(
+                CONFIG,
+                "A TOML file with any of these settings (also KOUROU_CONFIG)",
+            ))
+            .arg(file(
+                BROKER_CONF,
+                "An Apache broker.conf to take settings from (also KOUROU_BROKER_CONF)",
+            ))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<P: Part> FromArgMatches for ServerFlags<P> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |key: &'static Key| {
+            let text = matches.get_one::<String>(key.name)?.clone();
+            Some(Given {
+                key,
+                text,
+                origin: Origin::Flag(key.name.to_owned()),
+            })
+        };
+        Ok(Self {
+            config: matches.get_one::<PathBuf>(CONFIG).cloned(),
+            broker_conf: matches.get_one::<PathBuf>(BROKER_CONF).cloned(),
+            given: KEYS
+                .iter()
+                .filter(|key| P::takes(key.parts))
+                .filter_map(given)
+                .collect(),
+            part: std::marker::PhantomData,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

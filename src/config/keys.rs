@@ -1,0 +1,314 @@
+//! The table of settings: one row gives the flag, the TOML key, the environment variable, the help text, the line in
+//! `docs/configuration.md` and the parser. Nothing about a setting is written down twice.
+
+use std::path::PathBuf;
+
+use tracing_subscriber::filter::Targets;
+
+use super::address::{Advertise, HostPort};
+use super::settings::{FlushMode, LogFormat, Settings};
+
+/// Which commands take a setting as a flag. Files and the environment may always carry all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// `kourou` alone.
+    pub(crate) all: bool,
+    /// `kourou namesrv`.
+    pub(crate) namesrv: bool,
+    /// `kourou broker`.
+    pub(crate) broker: bool,
+}
+
+const EVERY: Parts = Parts {
+    all: true,
+    namesrv: true,
+    broker: true,
+};
+const BROKER: Parts = Parts {
+    all: true,
+    namesrv: false,
+    broker: true,
+};
+const NAMESRV: Parts = Parts {
+    all: true,
+    namesrv: true,
+    broker: false,
+};
+const BROKER_ALONE: Parts = Parts {
+    all: false,
+    namesrv: false,
+    broker: true,
+};
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// The flag without its dashes, and the TOML key.
+    pub(crate) name: &'static str,
+    /// A one-letter flag.
+    pub(crate) short: Option<char>,
+    /// What stands for the value in help texts.
+    pub(crate) value: &'static str,
+    /// The default as one would type it; empty when there is none.
+    pub(crate) default: &'static str,
+    pub(crate) help: &'static str,
+    /// The property of Apache's `broker.conf` that says the same.
+    pub(crate) apache: Option<&'static str>,
+    pub(crate) parts: Parts,
+    /// Parses a text and stores it; the error says what the key takes.
+    pub(crate) set: fn(&mut Settings, &str) -> Result<(), &'static str>,
+}
+
+impl Key {
+    /// The environment variable of this setting.
+    pub(crate) fn variable(&self) -> String {
+        format!("KOUROU_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// The row of that name.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+}
+
+/// Every setting, in the order that help and reference show.
+pub(crate) static KEYS: &[Key] = &[
+    Key {
+        name: "data",
+        short: None,
+        value: "DIR",
+        default: "./kourou-data",
+        help: "Where the store lives; created when absent",
+        apache: Some("storePathRootDir"),
+        parts: BROKER,
+        set: |settings, text| {
+            settings.data = Some(text)
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from)
+                .ok_or("a directory")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "bind",
+        short: None,
+        value: "ADDR",
+        default: "127.0.0.1",
+        help: "The address to listen on; 0.0.0.0 for all interfaces",
+        apache: None,
+        parts: EVERY,
+        set: |settings, text| {
+            settings.bind = text.parse().map_err(|_| "an IP address")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "advertise",
+        short: None,
+        value: "ADDR",
+        default: "",
+        help: "The host (or host:port) that clients are told to reach the broker at; default: the --bind address, or \
+               the machine's own when that is 0.0.0.0",
+        apache: Some("brokerIP1"),
+        parts: BROKER,
+        set: |settings, text| {
+            settings.advertise = Some(Advertise::parse(text).ok_or("a host name or address, or host:port")?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "namesrv",
+        short: Some('n'),
+        value: "HOST:PORT",
+        default: "",
+        help: "The name servers to register with, separated by ';' (also NAMESRV_ADDR)",
+        apache: Some("namesrvAddr"),
+        parts: BROKER_ALONE,
+        set: |settings, text| {
+            settings.namesrv = HostPort::parse_list(text).ok_or("host:port, several separated by ';'")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "namesrv-port",
+        short: None,
+        value: "PORT",
+        default: "9876",
+        help: "Name server, TCP; 0 switches it off",
+        apache: None,
+        parts: NAMESRV,
+        set: |settings, text| port(&mut settings.namesrv_port, text),
+    },
+    Key {
+        name: "broker-port",
+        short: None,
+        value: "PORT",
+        default: "10911",
+        help: "Broker, remoting protocol, TCP; 0 switches it off",
+        apache: Some("listenPort"),
+        parts: BROKER,
+        set: |settings, text| port(&mut settings.broker_port, text),
+    },
+    Key {
+        name: "grpc-port",
+        short: None,
+        value: "PORT",
+        default: "8081",
+        help: "Reserved for gRPC; nothing listens there in this version",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| port(&mut settings.grpc_port, text),
+    },
+    Key {
+        name: "quic-port",
+        short: None,
+        value: "PORT",
+        default: "10912",
+        help: "Reserved for QUIC (UDP); nothing listens there in this version",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| port(&mut settings.quic_port, text),
+    },
+    Key {
+        name: "http-port",
+        short: None,
+        value: "PORT",
+        default: "8080",
+        help: "Reserved for console and metrics; nothing listens there in this version",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| port(&mut settings.http_port, text),
+    },
+    Key {
+        name: "flush",
+        short: None,
+        value: "MODE",
+        default: "durable",
+        help: "durable: a send is answered once it is on the disk; relaxed: once the page cache has it",
+        apache: Some("flushDiskType"),
+        parts: BROKER,
+        set: |settings, text| {
+            settings.flush = match text {
+                "durable" => FlushMode::Durable,
+                "relaxed" => FlushMode::Relaxed,
+                _ => return Err("durable or relaxed"),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "broker-name",
+        short: None,
+        value: "NAME",
+        default: "kourou",
+        help: "The broker's name in routes; each broker of a cluster has its own",
+        apache: Some("brokerName"),
+        parts: BROKER,
+        set: |settings, text| name(&mut settings.broker_name, text),
+    },
+    Key {
+        name: "cluster",
+        short: None,
+        value: "NAME",
+        default: "DefaultCluster",
+        help: "The cluster that the broker belongs to",
+        apache: Some("brokerClusterName"),
+        parts: BROKER,
+        set: |settings, text| name(&mut settings.cluster, text),
+    },
+    Key {
+        name: "auto-create-topics",
+        short: None,
+        value: "BOOL",
+        default: "true",
+        help: "Create a topic when something is first sent to it",
+        apache: Some("autoCreateTopicEnable"),
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.auto_create_topics, text),
+    },
+    Key {
+        name: "auto-create-groups",
+        short: None,
+        value: "BOOL",
+        default: "true",
+        help: "Create a consumer group when it is first used",
+        apache: Some("autoCreateSubscriptionGroup"),
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.auto_create_groups, text),
+    },
+    Key {
+        name: "default-queues",
+        short: None,
+        value: "COUNT",
+        default: "8",
+        help: "The most queues that a topic created by a send gets",
+        apache: Some("defaultTopicQueueNums"),
+        parts: BROKER,
+        set: |settings, text| {
+            settings.default_queues = match text.parse() {
+                Ok(count @ 1..=QUEUES_MAX) => count,
+                _ => return Err("a number from 1 to 1024"),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "log",
+        short: None,
+        value: "FILTER",
+        default: "info",
+        help: "What is logged on stderr: off, error, warn, info, debug or trace, or target=level pairs \
+               (warn,kourou_broker=debug)",
+        apache: None,
+        parts: EVERY,
+        set: |settings, text| {
+            let _: Targets = text
+                .parse()
+                .map_err(|_| "a level or target=level pairs, such as warn,kourou_broker=debug")?;
+            text.clone_into(&mut settings.log);
+            Ok(())
+        },
+    },
+    Key {
+        name: "log-format",
+        short: None,
+        value: "FORMAT",
+        default: "text",
+        help: "text, or json: one object a line",
+        apache: None,
+        parts: EVERY,
+        set: |settings, text| {
+            settings.log_format = match text {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err("text or json"),
+            };
+            Ok(())
+        },
+    },
+];
+
+/// The most queues that a topic created by a send may have.
+const QUEUES_MAX: u32 = 1024;
+
+/// The longest broker or cluster name: both become topic names.
+const NAME_LEN_MAX: usize = 127;
+
+fn port(into: &mut u16, text: &str) -> Result<(), &'static str> {
+    *into = text.parse().map_err(|_| "a port, 0 to 65535")?;
+    Ok(())
+}
+
+fn boolean(into: &mut bool, text: &str) -> Result<(), &'static str> {
+    *into = text.parse().map_err(|_| "true or false")?;
+    Ok(())
+}
+
+fn name(into: &mut String, text: &str) -> Result<(), &'static str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.is_empty() || text.len() > NAME_LEN_MAX || !text.bytes().all(plain) {
+        return Err("a name of at most 127 letters, digits, '-', '_' and '.'");
+    }
+    text.clone_into(into);
+    Ok(())
+}

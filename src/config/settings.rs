@@ -1,0 +1,68 @@
+//! The settings of the server parts, typed.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use super::address::{Advertise, HostPort};
+
+/// When a send is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FlushMode {
+    /// Once its record is on the disk.
+    Durable,
+    /// Once the page cache has it: survives the process, not the power.
+    Relaxed,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Everything that `kourou`, `kourou namesrv` and `kourou broker` can be told. A port of 0 switches its listener off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) bind: IpAddr,
+    pub(crate) advertise: Option<Advertise>,
+    pub(crate) namesrv: Vec<HostPort>,
+    pub(crate) namesrv_port: u16,
+    pub(crate) broker_port: u16,
+    pub(crate) grpc_port: u16,
+    pub(crate) quic_port: u16,
+    pub(crate) http_port: u16,
+    pub(crate) flush: FlushMode,
+    pub(crate) broker_name: String,
+    pub(crate) cluster: String,
+    pub(crate) auto_create_topics: bool,
+    pub(crate) auto_create_groups: bool,
+    pub(crate) default_queues: u32,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./kourou-data"),
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            advertise: None,
+            namesrv: Vec::new(),
+            namesrv_port: 9876,
+            broker_port: 10911,
+            grpc_port: 8081,
+            quic_port: 10912,
+            http_port: 8080,
+            flush: FlushMode::Durable,
+            broker_name: "kourou".to_owned(),
+            cluster: "DefaultCluster".to_owned(),
+            auto_create_topics: true,
+            auto_create_groups: true,
+            default_queues: 8,
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
