@@ -1,1 +1,6 @@
 //! (written below)
+
+pub mod clock;
+pub mod disk;
+pub mod record;
+mod segment;

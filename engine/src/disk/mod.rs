@@ -10,6 +10,7 @@ pub mod sim;
 mod std_disk;
 mod uring;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::io;
 use std::path::Path;
@@ -102,7 +103,9 @@ pub enum Durability {
 }
 
 /// One open file. All methods take absolute positions, so that one handle serves many threads.
-pub trait DiskFile: Debug + Send + Sync + 'static {
+///
+/// It is `Any`, so that a writer can find the descriptor of a file of its own disk; it refuses all others.
+pub trait DiskFile: Any + Debug + Send + Sync + 'static {
     /// The file's length in bytes.
     ///
     /// # Errors
@@ -162,4 +165,21 @@ pub trait GroupWriter: Debug + Send {
 
     /// How it writes, for the log line at start-up: e.g. "io_uring, O_DIRECT + DSYNC".
     fn describe(&self) -> String;
+}
+
+/// What `finish` returns if nothing was started: a mistake of the caller's, answered as an error.
+fn nothing_in_flight() -> (AlignedBuf, io::Result<()>) {
+    let error = io::Error::new(io::ErrorKind::InvalidInput, "no group write is in flight");
+    (AlignedBuf::with_capacity(0), Err(error))
+}
+
+/// Where a group write goes on after the kernel took `count` bytes from byte `written` on. Writes past the page cache can
+/// only start at a block boundary, so part of a block is written again.
+fn resume_at(written: usize, count: usize) -> io::Result<usize> {
+    let whole = count - count % BLOCK_SIZE_BYTES;
+    if whole == 0 {
+        Err(io::ErrorKind::WriteZero.into())
+    } else {
+        Ok(written + whole)
+    }
 }

@@ -1,0 +1,336 @@
+//! Encoding: the caller's thread lays the whole record out; the writer stamps where and when it was stored.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use thiserror::Error;
+
+use super::STATE_TOPIC;
+use super::checksum;
+use super::layout::{
+    AFTER_HOSTS_SIZE, BODY_SIZE_BYTES_MAX, BORN_HOST_AT, MAGIC_V1, MAGIC_V2, POSITION_AT,
+    PROPERTIES_SIZE_BYTES_MAX, QUEUE_OFFSET_AT, SYS_FLAG_BORN_HOST_V6, SYS_FLAG_STORE_HOST_V6,
+    TOPIC_SIZE_BYTES_MAX, TOPIC_V1_SIZE_MAX, born_host_size, indexed_by_flags, store_host_size,
+};
+use super::properties::{VALUE_END, tags_code_of};
+
+/// The largest sizes that [`RecordDraft::encode_within`] accepts. Topic and properties are bounded by the layout itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest body, in bytes.
+    pub body_size_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_size_bytes_max: BODY_SIZE_BYTES_MAX,
+        }
+    }
+}
+
+/// Why a draft cannot become a record.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The body is over the limit.
+    #[error("the body has {size_bytes} bytes, at most {max_bytes} are allowed")]
+    BodyTooLarge {
+        /// The body's size.
+        size_bytes: usize,
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// The properties, with the checksum property appended, are longer than the layout can say.
+    #[error("the properties take {size_bytes} bytes, at most {max_bytes} are allowed")]
+    PropertiesTooLarge {
+        /// Their size, the checksum property included.
+        size_bytes: usize,
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// The topic is longer than any topic may be.
+    #[error("the topic has {size_bytes} bytes, at most {max_bytes} are allowed")]
+    TopicTooLong {
+        /// The topic's size.
+        size_bytes: usize,
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// A record belongs to a topic.
+    #[error("the topic is empty")]
+    TopicEmpty,
+    /// The layout's queue id is signed.
+    #[error("queue id {queue_id} is too large")]
+    QueueIdTooLarge {
+        /// The queue id.
+        queue_id: u32,
+    },
+}
+
+/// A record before it is encoded, borrowed from wherever its parts are.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordDraft<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The queue of the topic.
+    pub queue_id: u32,
+    /// The user's flag.
+    pub flag: i32,
+    /// The system flags; those that tell the hosts' address families are set by the encoder.
+    pub sys_flag: i32,
+    /// When the producer made the message.
+    pub born_ms: i64,
+    /// Who sent it.
+    pub born_host: SocketAddr,
+    /// Who stores it.
+    pub store_host: SocketAddr,
+    /// How often consumers have sent it back.
+    pub reconsume_times: i32,
+    /// The position of another record that this one ends (a half message, a delayed message), or 0.
+    pub prepared_transaction_offset: i64,
+    /// The body, as it will be delivered.
+    pub body: &'a [u8],
+    /// The property string. A checksum property in it is left out; the record gets its own.
+    pub properties: &'a [u8],
+}
+
+impl RecordDraft<'_> {
+    /// Encodes with the default [`Limits`].
+    ///
+    /// # Errors
+    /// See [`EncodeError`].
+    pub fn encode(&self) -> Result<EncodedRecord, EncodeError> {
+        self.encode_within(&Limits::default())
+    }
+
+    /// Encodes the whole record, body checksum included. What is stamped later is zero until then.
+    ///
+    /// # Errors
+    /// See [`EncodeError`].
+    pub fn encode_within(&self, limits: &Limits) -> Result<EncodedRecord, EncodeError> {
+        let properties = Properties::new(self.properties);
+        self.check(limits, &properties)?;
+
+        let sys_flag = host_flags(self.sys_flag, self.born_host, self.store_host);
+        let born_size = born_host_size(sys_flag);
+        let body_at = BORN_HOST_AT + born_size + 8 + store_host_size(sys_flag) + AFTER_HOSTS_SIZE;
+        let v2 = self.topic.len() > TOPIC_V1_SIZE_MAX;
+        let topic_at = body_at + self.body.len() + if v2 { 2 } else { 1 };
+        let properties_at = topic_at + self.topic.len() + 2;
+        let total_size = properties_at + properties.size();
+
+        let mut bytes = Vec::with_capacity(total_size);
+        // `check` has bounded every size, so the casts below lose nothing.
+        put(&mut bytes, (total_size as u32).to_be_bytes());
+        put(&mut bytes, if v2 { MAGIC_V2 } else { MAGIC_V1 }.to_be_bytes());
+        put(&mut bytes, checksum::crc31(self.body).to_be_bytes());
+        put(&mut bytes, self.queue_id.to_be_bytes());
+        put(&mut bytes, self.flag.to_be_bytes());
+        put(&mut bytes, [0; 16]);
+        put(&mut bytes, sys_flag.to_be_bytes());
+        put(&mut bytes, self.born_ms.to_be_bytes());
+        put_host(&mut bytes, self.born_host);
+        put(&mut bytes, [0; 8]);
+        put_host(&mut bytes, self.store_host);
+        put(&mut bytes, self.reconsume_times.to_be_bytes());
+        put(&mut bytes, self.prepared_transaction_offset.to_be_bytes());
+        put(&mut bytes, (self.body.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(self.body);
+        if v2 {
+            put(&mut bytes, (self.topic.len() as u16).to_be_bytes());
+        } else {
+            bytes.push(self.topic.len() as u8);
+        }
+        bytes.extend_from_slice(self.topic.as_bytes());
+        put(&mut bytes, (properties.size() as u16).to_be_bytes());
+        properties.put(&mut bytes);
+        debug_assert_eq!(bytes.len(), total_size);
+
+        Ok(EncodedRecord {
+            bytes,
+            topic: topic_at..topic_at + self.topic.len(),
+            properties_at,
+            store_ms_at: BORN_HOST_AT + born_size,
+            queue_id: self.queue_id,
+            tags_code: tags_code_of(self.properties),
+            indexed: self.topic != STATE_TOPIC && indexed_by_flags(sys_flag),
+        })
+    }
+
+    fn check(&self, limits: &Limits, properties: &Properties<'_>) -> Result<(), EncodeError> {
+        // Leaves room for all else in a total that has to fit a signed 32-bit number.
+        let body_max = limits.body_size_bytes_max.min(i32::MAX as usize - (1 << 16));
+        if self.body.len() > body_max {
+            return Err(EncodeError::BodyTooLarge {
+                size_bytes: self.body.len(),
+                max_bytes: body_max,
+            });
+        }
+        if self.topic.is_empty() {
+            return Err(EncodeError::TopicEmpty);
+        }
+        if self.topic.len() > TOPIC_SIZE_BYTES_MAX {
+            return Err(EncodeError::TopicTooLong {
+                size_bytes: self.topic.len(),
+                max_bytes: TOPIC_SIZE_BYTES_MAX,
+            });
+        }
+        if properties.size() > PROPERTIES_SIZE_BYTES_MAX {
+            return Err(EncodeError::PropertiesTooLarge {
+                size_bytes: properties.size(),
+                max_bytes: PROPERTIES_SIZE_BYTES_MAX,
+            });
+        }
+        if i32::try_from(self.queue_id).is_err() {
+            return Err(EncodeError::QueueIdTooLarge {
+                queue_id: self.queue_id,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The properties as they will be stored.
+struct Properties<'a> {
+    given: &'a [u8],
+    /// Bytes of `given` that stay.
+    kept_size: usize,
+    /// Whether the last entry that stays needs a terminator.
+    terminate: bool,
+}
+
+impl<'a> Properties<'a> {
+    fn new(given: &'a [u8]) -> Self {
+        let (mut kept_size, mut terminate) = (0, false);
+        for entry in kept(given) {
+            kept_size += entry.len();
+            terminate = !entry.ends_with(&[VALUE_END]);
+        }
+        Self {
+            given,
+            kept_size,
+            terminate,
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.kept_size + usize::from(self.terminate) + checksum::PROPERTY_SIZE
+    }
+
+    fn put(&self, bytes: &mut Vec<u8>) {
+        if self.kept_size == self.given.len() {
+            bytes.extend_from_slice(self.given);
+        } else {
+            kept(self.given).for_each(|entry| bytes.extend_from_slice(entry));
+        }
+        if self.terminate {
+            bytes.push(VALUE_END);
+        }
+        put(bytes, checksum::template());
+    }
+}
+
+/// The entries of `given`, each with its terminator, without checksum properties.
+fn kept(given: &[u8]) -> impl Iterator<Item = &[u8]> {
+    given
+        .split_inclusive(|byte| *byte == VALUE_END)
+        .filter(|entry| !checksum::is_checksum(entry))
+}
+
+fn put<const N: usize>(bytes: &mut Vec<u8>, field: [u8; N]) {
+    bytes.extend_from_slice(&field);
+}
+
+fn put_host(bytes: &mut Vec<u8>, host: SocketAddr) {
+    match host.ip() {
+        IpAddr::V4(ip) => put(bytes, ip.octets()),
+        IpAddr::V6(ip) => put(bytes, ip.octets()),
+    }
+    put(bytes, u32::from(host.port()).to_be_bytes());
+}
+
+fn host_flags(sys_flag: i32, born_host: SocketAddr, store_host: SocketAddr) -> i32 {
+    let mut flags = sys_flag & !(SYS_FLAG_BORN_HOST_V6 | SYS_FLAG_STORE_HOST_V6);
+    if born_host.is_ipv6() {
+        flags |= SYS_FLAG_BORN_HOST_V6;
+    }
+    if store_host.is_ipv6() {
+        flags |= SYS_FLAG_STORE_HOST_V6;
+    }
+    flags
+}
+
+/// A whole record, but for where and when it is stored.
+#[derive(Debug, Clone)]
+pub struct EncodedRecord {
+    bytes: Vec<u8>,
+    topic: Range<usize>,
+    properties_at: usize,
+    store_ms_at: usize,
+    queue_id: u32,
+    tags_code: i64,
+    indexed: bool,
+}
+
+impl EncodedRecord {
+    /// The record's size in the log.
+    pub fn size_bytes(&self) -> u32 {
+        // The encoder has bounded it.
+        self.bytes.len() as u32
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &str {
+        // These bytes were copied from a str.
+        std::str::from_utf8(&self.bytes[self.topic.clone()]).unwrap_or_default()
+    }
+
+    /// The queue of the topic.
+    pub fn queue_id(&self) -> u32 {
+        self.queue_id
+    }
+
+    /// The tags code, 0 without a tag.
+    pub fn tags_code(&self) -> i64 {
+        self.tags_code
+    }
+
+    /// Whether the record takes a queue offset and appears in its queue.
+    pub fn indexed(&self) -> bool {
+        self.indexed
+    }
+
+    /// The property string, without the checksum property.
+    pub fn properties(&self) -> &[u8] {
+        &self.bytes[self.properties_at..self.bytes.len() - checksum::PROPERTY_SIZE]
+    }
+
+    /// The record, unstamped: copy it, then [`stamp`](Self::stamp) the copy.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Copies the record into `out` and stamps it.
+    ///
+    /// # Panics
+    /// If `out` is not [`size_bytes`](Self::size_bytes) long.
+    pub fn write_into(&self, out: &mut [u8], queue_offset: u64, position: u64, store_ms: i64) {
+        out.copy_from_slice(&self.bytes);
+        self.stamp(out, queue_offset, position, store_ms);
+    }
+
+    /// Finishes `copy`, a copy of [`bytes`](Self::bytes): queue offset, position, store time, then the checksum of it all.
+    ///
+    /// # Panics
+    /// If `copy` is not [`size_bytes`](Self::size_bytes) long.
+    pub fn stamp(&self, copy: &mut [u8], queue_offset: u64, position: u64, store_ms: i64) {
+        assert_eq!(copy.len(), self.bytes.len(), "a copy of the record");
+        copy[QUEUE_OFFSET_AT..QUEUE_OFFSET_AT + 8].copy_from_slice(&queue_offset.to_be_bytes());
+        copy[POSITION_AT..POSITION_AT + 8].copy_from_slice(&position.to_be_bytes());
+        copy[self.store_ms_at..self.store_ms_at + 8].copy_from_slice(&store_ms.to_be_bytes());
+        if let Some((covered, property)) = copy.split_last_chunk_mut::<{ checksum::PROPERTY_SIZE }>() {
+            checksum::write_digits(property, checksum::crc31(covered));
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Records: what the commit log is made of.
+//!
+//! A [`RecordDraft`] is encoded in the caller's thread; the writer copies the [`EncodedRecord`] into its group and stamps
+//! it; a [`RecordView`] reads what was stored. The layout is drawn in `layout.rs`.
+
+mod checksum;
+mod encode;
+mod layout;
+mod peek;
+mod properties;
+mod state;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use encode::{EncodeError, EncodedRecord, Limits, RecordDraft};
+pub use layout::{
+    BODY_SIZE_BYTES_MAX, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, PROPERTIES_SIZE_BYTES_MAX, RECORD_HEAD_SIZE_BYTES,
+    RECORD_SIZE_BYTES_MIN, SYS_FLAG_BORN_HOST_V6, SYS_FLAG_COMPRESSED, SYS_FLAG_STORE_HOST_V6,
+    SYS_FLAG_TRANSACTION_COMMIT, SYS_FLAG_TRANSACTION_MASK, SYS_FLAG_TRANSACTION_PREPARED,
+    SYS_FLAG_TRANSACTION_ROLLBACK, TOPIC_SIZE_BYTES_MAX,
+};
+pub use peek::{Peek, blank, peek_size};
+pub use properties::{NAME_END, TAGS, VALUE_END, tags_code};
+pub use state::{STATE_TOPIC, state};
+pub use view::{RecordError, RecordView};
