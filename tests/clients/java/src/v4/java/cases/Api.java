@@ -1,0 +1,29 @@
+package cases;
+
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.impl.MQClientAPIImpl;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
+
+/** What the 4.9.x client spells differently from 5.x. */
+final class Api {
+    static final String LINE = "4.9.x";
+
+    private Api() {}
+
+    static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
+        producer.createTopic("TBW102", topic, queues);
+    }
+
+    static void broadcast(DefaultMQPushConsumer consumer) {
+        consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+
+    static String brokerAddress(DefaultMQProducer producer, String broker) {
+        return producer.getDefaultMQProducerImpl().getmQClientFactory().findBrokerAddressInPublish(broker);
+    }
+
+    static MQClientAPIImpl wire(DefaultMQProducer producer) {
+        return producer.getDefaultMQProducerImpl().getmQClientFactory().getMQClientAPIImpl();
+    }
+}

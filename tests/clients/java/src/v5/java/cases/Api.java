@@ -1,0 +1,30 @@
+package cases;
+
+import java.util.Collections;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.impl.MQClientAPIImpl;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
+
+/** What the 5.x client spells differently from 4.9.x. */
+final class Api {
+    static final String LINE = "5.x";
+
+    private Api() {}
+
+    static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
+        producer.createTopic("TBW102", topic, queues, Collections.emptyMap());
+    }
+
+    static void broadcast(DefaultMQPushConsumer consumer) {
+        consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+
+    static String brokerAddress(DefaultMQProducer producer, String broker) {
+        return producer.getDefaultMQProducerImpl().getMqClientFactory().findBrokerAddressInPublish(broker);
+    }
+
+    static MQClientAPIImpl wire(DefaultMQProducer producer) {
+        return producer.getDefaultMQProducerImpl().getMqClientFactory().getMQClientAPIImpl();
+    }
+}
