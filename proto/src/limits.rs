@@ -20,6 +20,12 @@ pub const MAX_JSON_DEPTH: u32 = 32;
 /// is a registration with as many topics as fit a frame.
 pub const MAX_JSON_VALUES: u32 = 4_000_000;
 
+/// Most bytes that a compressed registration may inflate to.
+pub const MAX_INFLATED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Longest single part of a compressed registration: one topic, or one mapping.
+pub const MAX_INFLATED_PART_BYTES: u64 = 1024 * 1024;
+
 const _: () = assert!(
     MAX_HEADER_BYTES < 1 << 24,
     "the header length has 24 bits on the wire"

@@ -181,9 +181,18 @@ impl<'a> Reader<'a> {
         if self.peek()? == Kind::String {
             return self.string();
         }
+        self.source_text().map(Cow::Borrowed)
+    }
+
+    /// Passes over one value of any kind and returns its text as it stands in the document.
+    ///
+    /// # Errors
+    /// No well-formed value here.
+    pub fn source_text(&mut self) -> Result<&'a str> {
+        self.peek()?;
         let start = self.at;
         self.skip()?;
-        Ok(Cow::Borrowed(&self.text[start..self.at]))
+        Ok(&self.text[start..self.at])
     }
 
     /// Appends the string that comes next to `out`.

@@ -154,8 +154,6 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::remoting::frame::FrameDecoder;
 

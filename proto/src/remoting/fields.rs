@@ -344,7 +344,7 @@ pub(crate) use header_fields;
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
+    #![expect(unreachable_pub, reason = "tests")]
 
     use super::*;
 
