@@ -6,8 +6,13 @@
 
 mod aligned;
 mod blocking;
+mod lock;
 pub mod sim;
 mod std_disk;
+#[expect(
+    unsafe_code,
+    reason = "one of the two rooms that talk to the kernel by pointer; see its proofs"
+)]
 mod uring;
 
 use std::any::Any;
@@ -85,6 +90,16 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// # Errors
     /// Whatever the operating system says.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+
+    /// Takes the file at `path`, created if absent, for this process, and writes the process id into it; `None` if another
+    /// process has it. The lock goes with what is returned. A disk that only one process can see has nothing to lock.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        let _only_ours = path;
+        Ok(Some(Box::new(())))
+    }
 
     /// A writer of commit-log groups, to be owned by one thread. See [`GroupWriter`].
     ///

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::blocking::{BlockingWriter, Route};
+use super::lock;
+use super::uring::UringWriter;
 use super::{AlignedBuf, BLOCK_SIZE_BYTES, Disk, DiskFile, Durability, GroupWriter, Listed, OpenMode};
 use crate::segment::map;
 
@@ -57,6 +59,10 @@ impl StdDisk {
 }
 
 impl Disk for StdDisk {
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        lock::lock(path)
+    }
+
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let mut missing = Vec::new();
         let mut at = dir;
@@ -139,8 +145,11 @@ impl Disk for StdDisk {
         }
         match self.kind {
             WriterKind::Blocking => Ok(self.blocking_writer(None)),
-            WriterKind::Uring => Err(io::ErrorKind::Unsupported.into()),
-            WriterKind::Auto => Ok(self.blocking_writer(None)),
+            WriterKind::Uring => Ok(Box::new(UringWriter::new(&self.dir)?)),
+            WriterKind::Auto => match UringWriter::new(&self.dir) {
+                Ok(writer) => Ok(Box::new(writer)),
+                Err(error) => Ok(self.blocking_writer(Some(format!("io_uring: {error}")))),
+            },
         }
     }
 }
@@ -259,3 +268,6 @@ pub(super) fn probe(dir: &Path, writer: &mut dyn GroupWriter) -> io::Result<()> 
 fn probe_direct(dir: &Path) -> io::Result<()> {
     probe(dir, &mut BlockingWriter::new(Route::Direct, None))
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,24 @@ pub struct RecordDraft<'a> {
     pub properties: &'a [u8],
 }
 
-impl RecordDraft<'_> {
+impl<'a> RecordDraft<'a> {
+    /// A draft of a topic, a queue and a body; everything else is zero or empty.
+    pub fn new(topic: &'a str, queue_id: u32, body: &'a [u8]) -> Self {
+        let nobody = SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0));
+        Self {
+            topic,
+            queue_id,
+            flag: 0,
+            sys_flag: 0,
+            born_ms: 0,
+            born_host: nobody,
+            store_host: nobody,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body,
+            properties: b"",
+        }
+    }
     /// Encodes with the default [`Limits`].
     ///
     /// # Errors

@@ -1,0 +1,576 @@
+//! The engine: one open store.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::clock::Clock;
+use crate::disk::{Disk, Durability};
+use crate::error::{AppendError, CloseError, OpenError, ReadError, StopReason};
+use crate::index::{Boundary, Damaged, IndexEntry, QueueKey, QueueRange};
+use crate::limits::{APPEND_SIZE_BYTES_MAX, RELAXED_SYNC_INTERVAL_MS};
+use crate::log::pending::{Append, Appended, Shut};
+use crate::log::recover::{self, Recovery};
+use crate::log::writer::Writer;
+use crate::options::{Flush, Options, Threads};
+use crate::record::{EncodedRecord, Peek, RecordError, RecordView, peek_size};
+use crate::shared::{Job, Parts, Shared, create_segment};
+use crate::store::{self, Layout};
+use crate::view::View;
+
+mod completion;
+
+use completion::Completion;
+
+/// One open store. Clones are handles to the same store; all methods may be called from any thread.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    recovery: Recovery,
+    writes_how: String,
+    /// Held until the writer is joined; with [`Threads::Manual`], used by whoever pumps.
+    writer: Mutex<Option<Running>>,
+    /// Keeps other processes out. Released when the last handle goes.
+    _lock: Box<dyn std::any::Any + Send + Sync>,
+}
+
+enum Running {
+    Manual(Box<Writer>),
+    Background {
+        writer: JoinHandle<Writer>,
+        ahead: JoinHandle<()>,
+        jobs: JoinHandle<()>,
+    },
+}
+
+/// Whether the log takes appends.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Health {
+    /// It does.
+    Running,
+    /// The disk is full: messages are refused, state records are taken while the reserve lasts.
+    Full,
+    /// A write failed; the log takes nothing until the store is opened again.
+    Stopped(Arc<StopReason>),
+    /// It was closed.
+    Closed,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("dir", &self.inner.shared.layout.root)
+            .field("watermark", &self.watermark())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens the store in `options.dir`, or makes one there. When this returns, everything that was ever acknowledged is
+    /// readable and `view` has taken in every record.
+    ///
+    /// After a clean close this reads the checkpoint and the directories of the index files; after a kill, also the records
+    /// since the last checkpoint: one segment at the most.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. A store that is damaged is left as it is.
+    pub fn open(
+        options: Options,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        view: Arc<dyn View>,
+    ) -> Result<Self, OpenError> {
+        check(&options)?;
+        let layout = Layout::new(&options.dir);
+        let disk_ref = disk.as_ref();
+        disk_ref
+            .create_dir_all(&layout.root)
+            .map_err(OpenError::io("create", &layout.root))?;
+        store::refuse_foreign(disk_ref, &layout)?;
+        let lock = store::lock(disk_ref, &layout)?;
+        for dir in [&layout.log, &layout.index] {
+            disk_ref
+                .create_dir_all(dir)
+                .map_err(OpenError::io("create", dir))?;
+        }
+        let segment_size_bytes = store::identify(disk_ref, &layout, options.segment_size_bytes)?;
+
+        let mut recovered = recover::recover(
+            disk_ref,
+            &layout,
+            segment_size_bytes,
+            options.flush,
+            view.as_ref(),
+        )?;
+        recover::remove_stray_indexes(disk_ref, &layout.index, &recovered.segments)
+            .map_err(OpenError::io("tidy", &layout.index))?;
+        let covers_tail = |start: u64| recovered.tail < start + segment_size_bytes;
+        if !recovered
+            .segments
+            .last()
+            .is_some_and(|last| covers_tail(last.start))
+        {
+            let live = create_segment(disk_ref, &layout.log, recovered.tail)
+                .map_err(OpenError::io("create a segment in", &layout.log))?;
+            recovered.segments.push(live);
+        }
+        let Some(live) = recovered.segments.last().map(Arc::clone) else {
+            unreachable!("a segment was pushed if there was none");
+        };
+        let zeroed_end = live.start
+            + live
+                .file
+                .size_bytes()
+                .map_err(OpenError::io("measure", &live.path))?;
+        let durability = match options.flush {
+            Flush::Durable => Durability::Durable,
+            Flush::Relaxed => Durability::Relaxed,
+        };
+        let groups = disk_ref
+            .group_writer(durability)
+            .map_err(OpenError::io("set up a writer in", &layout.log))?;
+        let writes_how = groups.describe();
+        let threads = options.threads;
+        let shared = Arc::new(Shared::new(Parts {
+            options,
+            layout,
+            segment_size_bytes,
+            disk,
+            clock,
+            view,
+            index: recovered.index,
+            segments: recovered.segments,
+            live: Arc::clone(&live),
+            zeroed_end,
+            tail: recovered.tail,
+            serial: recovered.serial,
+        }));
+        let writer = Writer::new(
+            Arc::clone(&shared),
+            groups,
+            live,
+            recovered.tail,
+            recovered.partial,
+            recovered.last_store_ms,
+            recovered.epoch,
+        );
+        if !recovered.checkpoint_is_current {
+            let checkpoint = writer.checkpoint();
+            shared.write_checkpoint(&checkpoint).map_err(OpenError::io(
+                "write the checkpoint",
+                checkpoint.path(&shared.layout.root),
+            ))?;
+        }
+        let running = match threads {
+            Threads::Manual => Running::Manual(Box::new(writer)),
+            Threads::Background => {
+                start(&shared, writer).map_err(OpenError::io("start threads for", &shared.layout.root))?
+            }
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                shared,
+                recovery: recovered.report,
+                writes_how,
+                writer: Mutex::new(Some(running)),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// What the open found.
+    pub fn recovery(&self) -> Recovery {
+        self.inner.recovery
+    }
+
+    /// How groups are written, for people: e.g. "io_uring, O_DIRECT + DSYNC".
+    pub fn writes_how(&self) -> &str {
+        &self.inner.writes_how
+    }
+
+    /// Appends a record. `done` is told where it is once it is durable, applied to the view and readable; or why it is not in
+    /// the log.
+    ///
+    /// `done` runs on the log's writer thread, or at once on this one if the record is refused without waiting. It must not
+    /// block: everybody else's appends wait for it. It may append.
+    pub fn append(
+        &self,
+        record: EncodedRecord,
+        done: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
+    ) {
+        self.inner
+            .shared
+            .pending
+            .push(Append::One(record, Box::new(done)));
+    }
+
+    /// Appends records that stand next to each other in the log, and are there all or not at all. `done` as in
+    /// [`Engine::append`], with one item for each record.
+    pub fn append_batch(
+        &self,
+        records: Vec<EncodedRecord>,
+        done: impl FnOnce(Result<Vec<Appended>, AppendError>) + Send + 'static,
+    ) {
+        if records.is_empty() {
+            done(Ok(Vec::new()));
+            return;
+        }
+        self.inner
+            .shared
+            .pending
+            .push(Append::Batch(records, Box::new(done)));
+    }
+
+    /// Appends a record and waits until it is durable. With [`Threads::Manual`] it pumps meanwhile.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn append_blocking(&self, record: EncodedRecord) -> Result<Appended, AppendError> {
+        let completion = Completion::new();
+        self.append(record, completion.sender());
+        self.pump();
+        completion.wait()
+    }
+
+    /// Appends a record; the future is ready when `done` of [`Engine::append`] would be called. Dropping it does not take the
+    /// record back.
+    pub fn append_future(
+        &self,
+        record: EncodedRecord,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static {
+        let completion = Completion::new();
+        self.append(record, completion.sender());
+        completion
+    }
+
+    /// The readable offsets of a queue; `None` if nothing was ever stored in it.
+    pub fn queue_range(&self, topic: &str, queue_id: u32) -> Option<QueueRange> {
+        self.inner.shared.index.range(QueueKey { topic, queue_id })
+    }
+
+    /// All queues with their readable offsets, in no particular order.
+    pub fn queues(&self) -> Vec<(Arc<str>, u32, QueueRange)> {
+        self.inner.shared.index.ranges()
+    }
+
+    /// Adds the readable entries of a queue from offset `from` on to `out`, in order, at most `max_count`. Adds none if `from`
+    /// is outside the readable range. May block on the disk for entries of older segments.
+    pub fn entries(
+        &self,
+        topic: &str,
+        queue_id: u32,
+        from: u64,
+        max_count: usize,
+        out: &mut Vec<IndexEntry>,
+    ) {
+        let key = QueueKey { topic, queue_id };
+        let before = out.len();
+        self.with_whole_index(|| {
+            out.truncate(before);
+            self.inner.shared.index.copy(key, from, max_count, out)
+        });
+    }
+
+    /// The offset of a queue that a moment points at, by store time; `None` if nothing was ever stored in the queue.
+    pub fn offset_by_time(
+        &self,
+        topic: &str,
+        queue_id: u32,
+        store_ms: i64,
+        boundary: Boundary,
+    ) -> Option<u64> {
+        let key = QueueKey { topic, queue_id };
+        self.with_whole_index(|| self.inner.shared.index.offset_by_time(key, store_ms, boundary))
+            .flatten()
+    }
+
+    /// The bytes of a record if they are in memory. Never blocks, and needs no check: they are the bytes that were written.
+    pub fn read_hot(&self, position: u64, size_bytes: u32) -> Option<Bytes> {
+        self.inner.shared.tail_cache.slice(position, size_bytes as usize)
+    }
+
+    /// Whether the record at `position` is in memory.
+    pub fn is_hot(&self, position: u64) -> bool {
+        self.inner.shared.tail_cache.holds(position)
+    }
+
+    /// The bytes of a record, from memory or from the disk; what comes from the disk is checked. May block.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn read(&self, position: u64, size_bytes: u32) -> Result<Bytes, ReadError> {
+        match self.read_hot(position, size_bytes) {
+            Some(bytes) => Ok(bytes),
+            None => self.read_cold(position, size_bytes),
+        }
+    }
+
+    /// The record that begins at `position`, from memory or from the disk, checked. May block.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; `Corrupt` also if no record begins there.
+    pub fn read_at(&self, position: u64) -> Result<Bytes, ReadError> {
+        const HEAD: usize = 8;
+        let shared = &self.inner.shared;
+        let head = match shared.tail_cache.slice(position, HEAD) {
+            Some(head) => head,
+            None => self.read_bytes(position, HEAD)?,
+        };
+        match peek_size(&head) {
+            Peek::Message(size) if u64::from(size) <= APPEND_SIZE_BYTES_MAX => {
+                let bytes = self.read(position, size)?;
+                // In memory too, `position` may be the middle of a record whose bytes happen to look like a head.
+                self.check_record(position, &bytes)?;
+                Ok(bytes)
+            }
+            _ => Err(self.corrupt(position, RecordError::BadMagic { found: magic(&head) })),
+        }
+    }
+
+    /// The first position that is not durable yet: the end of what can be read.
+    pub fn watermark(&self) -> u64 {
+        self.inner.shared.durable.position()
+    }
+
+    /// Waits until something is durable at `position`, at most `timeout`; returns the watermark. For those who follow the
+    /// log's tail.
+    pub fn wait_for(&self, position: u64, timeout: Duration) -> u64 {
+        self.inner.shared.durable.wait_for(position, timeout)
+    }
+
+    /// The first position that the log still holds.
+    pub fn first_position(&self) -> u64 {
+        self.inner.shared.segments.first_position()
+    }
+
+    /// How many segment files the log has.
+    pub fn segment_count(&self) -> usize {
+        self.inner.shared.segments.count()
+    }
+
+    /// Whether the log takes appends.
+    pub fn health(&self) -> Health {
+        match self.inner.shared.pending.why_shut() {
+            Some(Shut::Stopped(reason)) => Health::Stopped(reason),
+            Some(Shut::Closed) => Health::Closed,
+            None if self.inner.shared.is_full() => Health::Full,
+            None => Health::Running,
+        }
+    }
+
+    /// With [`Threads::Manual`]: writes everything that waits, completes it, and does the work behind it. Otherwise nothing.
+    ///
+    /// Completions run inside this call, and may append but not pump.
+    pub fn pump(&self) {
+        let mut running = self.inner.writer.lock();
+        if let Some(Running::Manual(writer)) = running.as_mut() {
+            writer.run_pending();
+            self.inner.shared.run_jobs_now();
+        }
+    }
+
+    /// Writes what waits, writes a checkpoint and ends the threads. Appends that come later fail; reads go on. A second call
+    /// does nothing.
+    ///
+    /// # Errors
+    /// See [`CloseError`].
+    pub fn close(&self) -> Result<(), CloseError> {
+        let shared = &self.inner.shared;
+        let Some(running) = self.inner.writer.lock().take() else {
+            return Ok(());
+        };
+        shared.pending.shut(Shut::Closed);
+        let writer = match running {
+            Running::Manual(mut writer) => {
+                writer.run_pending();
+                shared.run_jobs_now();
+                *writer
+            }
+            Running::Background { writer, ahead, jobs } => {
+                let writer = join(writer);
+                shared.ahead.close();
+                join(ahead);
+                shared.submit(Job::End);
+                join(jobs);
+                writer
+            }
+        };
+        if let Some(Shut::Stopped(reason)) = shared.pending.why_shut() {
+            return Err(CloseError::Stopped(reason));
+        }
+        let checkpoint = writer.checkpoint();
+        let synced = match shared.options.flush {
+            Flush::Durable => Ok(()),
+            Flush::Relaxed => writer.sync(),
+        };
+        synced
+            .and_then(|()| shared.write_checkpoint(&checkpoint))
+            .map_err(|source| CloseError::Checkpoint {
+                path: checkpoint.path(&shared.layout.root),
+                source,
+            })
+    }
+
+    fn read_bytes(&self, position: u64, size_bytes: usize) -> Result<Bytes, ReadError> {
+        let shared = &self.inner.shared;
+        let end = shared.durable.position();
+        let outside = ReadError::Outside {
+            position,
+            first: self.first_position(),
+            end,
+        };
+        if position
+            .checked_add(size_bytes as u64)
+            .is_none_or(|read_end| read_end > end)
+        {
+            return Err(outside);
+        }
+        let Some(segment) = shared.segments.find(position) else {
+            return Err(outside);
+        };
+        segment
+            .read(position, size_bytes)
+            .map_err(|source| ReadError::Io {
+                file: segment.path.clone(),
+                offset: segment.offset(position),
+                source,
+            })
+    }
+
+    fn read_cold(&self, position: u64, size_bytes: u32) -> Result<Bytes, ReadError> {
+        let bytes = self.read_bytes(position, size_bytes as usize)?;
+        self.check_record(position, &bytes)?;
+        Ok(bytes)
+    }
+
+    fn check_record(&self, position: u64, bytes: &[u8]) -> Result<(), ReadError> {
+        RecordView::parse(bytes)
+            .and_then(|record| record.verify(position))
+            .map_err(|source| self.corrupt(position, source))
+    }
+
+    fn corrupt(&self, position: u64, source: RecordError) -> ReadError {
+        match self.inner.shared.segments.find(position) {
+            Some(segment) => ReadError::Corrupt {
+                file: segment.path.clone(),
+                offset: segment.offset(position),
+                source,
+            },
+            None => ReadError::Outside {
+                position,
+                first: self.first_position(),
+                end: self.watermark(),
+            },
+        }
+    }
+
+    /// Looks something up in the index; a damaged part of it is first made again from its segment. `None` if that fails.
+    fn with_whole_index<T>(&self, mut look_up: impl FnMut() -> Result<T, Damaged>) -> Option<T> {
+        let shared = &self.inner.shared;
+        // Each round mends one segment, so there are at most as many rounds as segments.
+        for _ in 0..=shared.segments.count() {
+            match look_up() {
+                Ok(found) => return Some(found),
+                Err(Damaged { segment_start }) => {
+                    let segment = shared.segments.starting_at(segment_start)?;
+                    tracing::warn!(
+                        segment_start,
+                        "an index file is damaged; making it again from its segment"
+                    );
+                    match recover::index_of(&segment, shared.segment_size_bytes) {
+                        Ok(frozen) => {
+                            let index =
+                                recover::write_index(shared.disk.as_ref(), &shared.layout, Arc::new(frozen));
+                            shared.index.replace(index);
+                        }
+                        Err(error) => {
+                            tracing::error!(segment_start, %error, "an index could not be made again");
+                            return None;
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Without a close: end the threads as a kill would, but leave none behind.
+        let Some(running) = self.writer.get_mut().take() else {
+            return;
+        };
+        self.shared.pending.shut(Shut::Closed);
+        if let Running::Background { writer, ahead, jobs } = running {
+            // A completion may hold the last handle; its thread cannot join itself.
+            if writer.thread().id() != std::thread::current().id() {
+                join(writer);
+            }
+            self.shared.ahead.close();
+            join(ahead);
+            self.shared.submit(Job::End);
+            join(jobs);
+        }
+    }
+}
+
+fn check(options: &Options) -> Result<(), OpenError> {
+    let refuse = |option, value, why| Err(OpenError::Option { option, value, why });
+    if options.pending_size_bytes_max == 0 {
+        return refuse("pending_size_bytes_max", 0, "nothing could ever be appended");
+    }
+    if options.group_size_bytes_max > APPEND_SIZE_BYTES_MAX {
+        return refuse(
+            "group_size_bytes_max",
+            options.group_size_bytes_max,
+            "a group holds 16 MiB at the most",
+        );
+    }
+    Ok(())
+}
+
+fn start(shared: &Arc<Shared>, mut writer: Writer) -> io::Result<Running> {
+    let spawn = |name: &str| {
+        std::thread::Builder::new()
+            .name(name.into())
+            .stack_size(256 << 10)
+    };
+    let ahead = spawn("kourou-ahead").spawn({
+        let shared = Arc::clone(shared);
+        move || shared.ahead.run()
+    })?;
+    let jobs = spawn("kourou-seal").spawn({
+        let shared = Arc::clone(shared);
+        move || shared.run_jobs(Duration::from_millis(RELAXED_SYNC_INTERVAL_MS))
+    })?;
+    let writer = spawn("kourou-log").spawn(move || {
+        writer.run();
+        writer
+    })?;
+    Ok(Running::Background { writer, ahead, jobs })
+}
+
+fn join<T>(thread: JoinHandle<T>) -> T {
+    match thread.join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn magic(head: &[u8]) -> u32 {
+    head.get(4..8)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, u32::from_be_bytes)
+}

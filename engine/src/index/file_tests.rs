@@ -1,0 +1,92 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::index::{QueueName, Run};
+
+fn slot(position: u64) -> Slot {
+    Slot {
+        position,
+        store_ms: position as i64 * 2,
+        size_bytes: 100,
+        tags_code: -7,
+    }
+}
+
+fn sample() -> Frozen {
+    let run = |base, count: u64| Run {
+        base,
+        slots: (0..count).map(|at| slot(base * 1000 + at)).collect(),
+    };
+    let name = |topic: &str, queue_id| QueueName {
+        topic: topic.into(),
+        queue_id,
+    };
+    Frozen {
+        segment_start: 4096,
+        data_end: 9000,
+        runs: vec![
+            (name("alpha", 0), run(0, 3)),
+            (name("alpha", 7), run(10, 1)),
+            (name("beta", 0), run(5, 1000)),
+        ],
+    }
+}
+
+fn key(topic: &str, queue_id: u32) -> QueueKey<'_> {
+    QueueKey { topic, queue_id }
+}
+
+#[test]
+fn what_is_written_is_found() {
+    let index = Sealed::parse(encode(&sample()).into()).unwrap();
+    assert_eq!((index.segment_start(), index.data_end()), (4096, 9000));
+    assert_eq!(
+        index.queues().collect::<Vec<_>>(),
+        [("alpha", 0, 0, 3), ("alpha", 7, 10, 11), ("beta", 0, 5, 1005)]
+    );
+    assert!(index.find(key("alpha", 1)).is_none());
+    assert!(index.find(key("gamma", 0)).is_none());
+    let found = index.find(key("beta", 0)).unwrap();
+    assert_eq!((found.base(), found.end()), (5, 1005));
+    let mut out = Vec::new();
+    found.copy(4, 10, &mut out).unwrap();
+    found.copy(1005, 10, &mut out).unwrap();
+    found.copy(1003, 10, &mut out).unwrap();
+    assert_eq!(out, [slot(5998).at(1003), slot(5999).at(1004)]);
+}
+
+/// Every single flipped bit of a small file is found: at the open, or when the run that it hit is first used.
+#[test]
+fn every_flipped_bit_is_found() {
+    let clean = encode(&sample());
+    for bit in 0..clean.len() * 8 {
+        let mut bytes = clean.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let Ok(index) = Sealed::parse(bytes.into()) else {
+            continue;
+        };
+        let mut out = Vec::new();
+        let outcomes = [("alpha", 0, 0), ("alpha", 7, 10), ("beta", 0, 5)].map(|(topic, queue_id, from)| {
+            index
+                .find(key(topic, queue_id))
+                .unwrap()
+                .copy(from, usize::MAX, &mut out)
+        });
+        assert_eq!(
+            outcomes.iter().filter(|outcome| outcome.is_err()).count(),
+            1,
+            "bit {bit}"
+        );
+    }
+}
+
+#[test]
+fn a_cut_file_is_refused() {
+    let clean = encode(&sample());
+    for size in [0, 1, 63, 64, 100, clean.len() - 1] {
+        assert!(
+            Sealed::parse(Bytes::copy_from_slice(&clean[..size])).is_err(),
+            "{size} bytes"
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! The commit log: appending in groups, reading the tail, recovering.
+
+pub(crate) mod mark;
+pub(crate) mod pending;
+pub(crate) mod recover;
+pub(crate) mod scan;
+pub(crate) mod tail;
+pub(crate) mod writer;

@@ -1,0 +1,181 @@
+//! Appends that wait for the writer. While one group is on its way to the disk, the next gathers here.
+
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{AppendError, StopReason};
+use crate::record::EncodedRecord;
+
+/// Where a record landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Its position in the log.
+    pub position: u64,
+    /// Its size.
+    pub size_bytes: u32,
+    /// Its offset in its queue; 0 for a record that has no place in one.
+    pub queue_offset: u64,
+    /// When it was stored, in milliseconds since the epoch.
+    pub store_ms: i64,
+}
+
+type DoneOne = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
+type DoneBatch = Box<dyn FnOnce(Result<Vec<Appended>, AppendError>) + Send>;
+
+/// One append: a record, or several that stand or fall together.
+pub(crate) enum Append {
+    One(EncodedRecord, DoneOne),
+    Batch(Vec<EncodedRecord>, DoneBatch),
+}
+
+impl std::fmt::Debug for Append {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Append")
+            .field("records", &self.records().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Append {
+    pub(crate) fn records(&self) -> &[EncodedRecord] {
+        match self {
+            Self::One(record, _) => std::slice::from_ref(record),
+            Self::Batch(records, _) => records,
+        }
+    }
+
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.records()
+            .iter()
+            .map(|record| u64::from(record.size_bytes()))
+            .sum()
+    }
+
+    /// Tells the caller. `appended` has one item for each record.
+    pub(crate) fn complete(self, appended: &[Appended]) {
+        match self {
+            Self::One(_, done) => {
+                if let Some(&appended) = appended.first() {
+                    done(Ok(appended));
+                }
+            }
+            Self::Batch(_, done) => done(Ok(appended.to_vec())),
+        }
+    }
+
+    pub(crate) fn fail(self, error: AppendError) {
+        match self {
+            Self::One(_, done) => done(Err(error)),
+            Self::Batch(_, done) => done(Err(error)),
+        }
+    }
+}
+
+/// Why nothing more is taken.
+#[derive(Debug, Clone)]
+pub(crate) enum Shut {
+    Closed,
+    Stopped(Arc<StopReason>),
+}
+
+impl From<Shut> for AppendError {
+    fn from(shut: Shut) -> Self {
+        match shut {
+            Shut::Closed => Self::Closed,
+            Shut::Stopped(reason) => Self::Stopped(reason),
+        }
+    }
+}
+
+/// The queue in front of the writer, bounded in bytes.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    state: Mutex<State>,
+    arrived: Condvar,
+    size_bytes_max: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    appends: Vec<Append>,
+    size_bytes: u64,
+    /// The writer sleeps and must be woken.
+    writer_sleeps: bool,
+    shut: Option<Shut>,
+}
+
+impl Pending {
+    pub(crate) fn new(size_bytes_max: u64) -> Self {
+        Self {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            size_bytes_max,
+        }
+    }
+
+    /// Takes an append in, or tells its caller at once why not.
+    pub(crate) fn push(&self, append: Append) {
+        let size_bytes = append.size_bytes();
+        let refused = {
+            let mut state = self.state.lock();
+            if let Some(shut) = &state.shut {
+                Some(shut.clone().into())
+            } else if state.size_bytes + size_bytes > self.size_bytes_max && !state.appends.is_empty() {
+                Some(AppendError::Busy {
+                    pending_bytes: state.size_bytes,
+                    max_bytes: self.size_bytes_max,
+                })
+            } else {
+                state.size_bytes += size_bytes;
+                state.appends.push(append);
+                if std::mem::take(&mut state.writer_sleeps) {
+                    self.arrived.notify_one();
+                }
+                return;
+            }
+        };
+        if let Some(error) = refused {
+            append.fail(error);
+        }
+    }
+
+    /// Everything that waits, into `into`, which is empty; sleeps until there is something. `false` once it is shut and
+    /// empty.
+    pub(crate) fn take(&self, into: &mut Vec<Append>) -> bool {
+        let mut state = self.state.lock();
+        while state.appends.is_empty() {
+            if state.shut.is_some() {
+                return false;
+            }
+            state.writer_sleeps = true;
+            self.arrived.wait(&mut state);
+        }
+        state.take(into);
+        true
+    }
+
+    /// Everything that waits, without sleeping.
+    pub(crate) fn take_now(&self, into: &mut Vec<Append>) {
+        self.state.lock().take(into);
+    }
+
+    /// From now on nothing is taken; what waits is still the writer's. The first reason stays.
+    pub(crate) fn shut(&self, why: Shut) {
+        let mut state = self.state.lock();
+        state.shut.get_or_insert(why);
+        self.arrived.notify_one();
+    }
+
+    pub(crate) fn why_shut(&self) -> Option<Shut> {
+        self.state.lock().shut.clone()
+    }
+}
+
+impl State {
+    fn take(&mut self, into: &mut Vec<Append>) {
+        std::mem::swap(&mut self.appends, into);
+        self.size_bytes = 0;
+        self.writer_sleeps = false;
+    }
+}

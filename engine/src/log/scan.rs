@@ -1,0 +1,166 @@
+//! Walking a segment from record to record, checking each.
+
+use std::io;
+
+use super::mark::{MARK_SIZE_BYTES, Mark};
+use crate::limits::APPEND_SIZE_BYTES_MAX;
+use crate::record::{Peek, RecordError, RecordView, peek_size};
+use crate::segment::Segment;
+
+/// Read at a time. Larger records make the window larger, for themselves.
+const WINDOW_SIZE_BYTES: u64 = 1 << 20;
+
+/// What lies at a position.
+#[derive(Debug)]
+pub(crate) enum Found<'a> {
+    /// A whole record that belongs here.
+    Record(RecordView<'a>),
+    /// A whole mark that belongs here.
+    Mark(Mark),
+    /// The rest of the segment is blank.
+    Blank,
+    /// None of these.
+    Nothing(Nothing),
+}
+
+/// Why there is nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Nothing {
+    /// The file ends here.
+    FileEnd,
+    /// Zeros.
+    Zeros,
+    /// A size or magic that nothing has, or a size that the file has no room for.
+    NoHead,
+    /// A mark that is not whole, or of another place.
+    BadMark,
+    /// A record that is not whole, or of another place.
+    BadRecord(RecordError),
+}
+
+impl std::fmt::Display for Nothing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::FileEnd => f.write_str("the end of the file"),
+            Self::Zeros => f.write_str("zeros"),
+            Self::NoHead => f.write_str("bytes that begin no record"),
+            Self::BadMark => f.write_str("a damaged group mark"),
+            Self::BadRecord(error) => write!(f, "a damaged record ({error})"),
+        }
+    }
+}
+
+/// Reads one segment through a window.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
+    segment: &'a Segment,
+    /// Position after the file's last byte.
+    file_end: u64,
+    window: Vec<u8>,
+    window_start: u64,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(segment: &'a Segment) -> io::Result<Self> {
+        let file_end = segment.start + segment.file.size_bytes()?;
+        Ok(Self {
+            segment,
+            file_end,
+            window: Vec::new(),
+            window_start: 0,
+        })
+    }
+
+    pub(crate) fn file_end(&self) -> u64 {
+        self.file_end
+    }
+
+    /// Looks at `position`, where a record, a mark or the end must be; `segment_end` is where the segment's positions end.
+    pub(crate) fn look(&mut self, position: u64, segment_end: u64) -> io::Result<Found<'_>> {
+        if position >= self.file_end {
+            return Ok(Found::Nothing(Nothing::FileEnd));
+        }
+        let head = self.bytes(position, 8)?;
+        let size = match peek_size(head) {
+            Peek::Message(size) => u64::from(size),
+            Peek::Blank(size) if position + u64::from(size) == segment_end => return Ok(Found::Blank),
+            Peek::Zero => return Ok(Found::Nothing(Nothing::Zeros)),
+            Peek::Short => return Ok(Found::Nothing(Nothing::FileEnd)),
+            _ if Mark::announced_by(head) => MARK_SIZE_BYTES,
+            _ => return Ok(Found::Nothing(Nothing::NoHead)),
+        };
+        if size > APPEND_SIZE_BYTES_MAX || position + size > self.file_end.min(segment_end) {
+            return Ok(Found::Nothing(Nothing::NoHead));
+        }
+        let bytes = self.bytes(position, size)?;
+        if Mark::announced_by(bytes) {
+            return Ok(Mark::decode(bytes, position).map_or(Found::Nothing(Nothing::BadMark), Found::Mark));
+        }
+        Ok(
+            match RecordView::parse(bytes).and_then(|record| record.verify(position).map(|()| record)) {
+                Ok(record) => Found::Record(record),
+                Err(error) => Found::Nothing(Nothing::BadRecord(error)),
+            },
+        )
+    }
+
+    /// The first whole mark after `position`, if there is one.
+    pub(crate) fn mark_after(&mut self, position: u64) -> io::Result<Option<u64>> {
+        let magic = Mark::magic();
+        let mut at = position + 1;
+        while at + MARK_SIZE_BYTES <= self.file_end {
+            let size = WINDOW_SIZE_BYTES.min(self.file_end - at);
+            let bytes = self.bytes(at, size)?;
+            // A mark may begin in this window and end in the next, so the last bytes are looked at again.
+            let whole = bytes.len() - (MARK_SIZE_BYTES as usize - 1);
+            for start in 0..whole {
+                if bytes[start + 4..start + 8] == magic
+                    && Mark::decode(&bytes[start..], at + start as u64).is_some()
+                {
+                    return Ok(Some(at + start as u64));
+                }
+            }
+            at += whole as u64;
+        }
+        Ok(None)
+    }
+
+    /// The last position in `[from, to)` whose byte is not zero, plus one; `from` if all are.
+    pub(crate) fn zeros_from(&mut self, from: u64, to: u64) -> io::Result<u64> {
+        let mut end = from;
+        let mut at = from;
+        while at < to {
+            let size = WINDOW_SIZE_BYTES.min(to - at);
+            let bytes = self.bytes(at, size)?;
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                end = at + last as u64 + 1;
+            }
+            at += size;
+        }
+        Ok(end)
+    }
+
+    /// `size` bytes at `position`, or fewer where the file ends.
+    pub(crate) fn bytes(&mut self, position: u64, size: u64) -> io::Result<&[u8]> {
+        let end = (position + size).min(self.file_end);
+        let window_end = self.window_start + self.window.len() as u64;
+        if position < self.window_start || end > window_end {
+            let read = size.max(WINDOW_SIZE_BYTES).min(self.file_end - position);
+            self.window
+                .resize(usize::try_from(read).map_err(io::Error::other)?, 0);
+            self.window_start = position;
+            if let Err(error) = self
+                .segment
+                .file
+                .read_at(&mut self.window, self.segment.offset(position))
+            {
+                // What a failed read left behind must not be taken for the disk's content.
+                self.window.clear();
+                return Err(error);
+            }
+        }
+        // Both lie inside the window, which is memory.
+        let start = (position - self.window_start) as usize;
+        Ok(&self.window[start..(end - self.window_start) as usize])
+    }
+}

@@ -1,0 +1,425 @@
+//! The single writer: gives each record its place, writes groups, makes them visible, completes their callers.
+//!
+//! ```text
+//!  pending appends --take all--> [ mark | record | record | ... | zeros to the block's end ] --one durable write-->
+//!      tail cache, views, index, watermark, arrivals, callers                     (in this order, and only after Ok)
+//! ```
+//!
+//! A group begins in the block where the last one ended: the durable bytes of that block are written again, unchanged, so that
+//! a torn write leaves each of them as it was.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::mark::{MARK_SIZE_BYTES, Mark};
+use super::pending::{Append, Appended, Shut};
+use crate::disk::{AlignedBuf, BLOCK_SIZE_BYTES, GroupWriter};
+use crate::error::{AppendError, StopReason};
+use crate::index::{QueueKey, QueueNo, Slot};
+use crate::limits::{APPEND_SIZE_BYTES_MAX, BLANK_SIZE_BYTES, STATE_RESERVE_BYTES};
+use crate::options::Threads;
+use crate::record::{EncodedRecord, RecordView, STATE_TOPIC, blank};
+use crate::segment::Segment;
+use crate::shared::{Job, Shared};
+use crate::view::Arrival;
+
+/// The writer's own state. One thread has it.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    groups: Box<dyn GroupWriter>,
+    segment: Arc<Segment>,
+    /// Where the next group begins. At the segment's end, the segment is blank-terminated and must be left.
+    tail: u64,
+    /// The durable bytes of the block that the tail lies in.
+    partial: Vec<u8>,
+    last_store_ms: i64,
+    epoch: u64,
+    waiting: VecDeque<Append>,
+    taken: Vec<Append>,
+    /// Offsets that the group being built has given out; cleared with each group.
+    assigned: HashMap<QueueNo, u64, RandomState>,
+}
+
+/// A group in the making.
+struct Group {
+    appends: Vec<Append>,
+    /// Position of the buffer's first byte.
+    start: u64,
+    buffer: AlignedBuf,
+    appended: Vec<Appended>,
+    slots: Vec<(QueueNo, Slot)>,
+}
+
+/// Why an append cannot be put into the current segment now.
+enum NoRoom {
+    Full,
+    Failed(io::Error),
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        groups: Box<dyn GroupWriter>,
+        segment: Arc<Segment>,
+        tail: u64,
+        partial: Vec<u8>,
+        last_store_ms: i64,
+        epoch: u64,
+    ) -> Self {
+        Self {
+            shared,
+            groups,
+            segment,
+            tail,
+            partial,
+            last_store_ms,
+            epoch,
+            waiting: VecDeque::new(),
+            taken: Vec::new(),
+            assigned: HashMap::default(),
+        }
+    }
+
+    /// Writes until the log is shut and nothing waits.
+    pub(crate) fn run(&mut self) {
+        while self.shared.pending.take(&mut self.taken) {
+            self.write_taken();
+        }
+    }
+
+    /// Writes all that waits now, and what their completions append.
+    pub(crate) fn run_pending(&mut self) {
+        loop {
+            self.shared.pending.take_now(&mut self.taken);
+            if self.taken.is_empty() {
+                return;
+            }
+            self.write_taken();
+        }
+    }
+
+    /// The state that a checkpoint at the tail keeps.
+    pub(crate) fn checkpoint(&self) -> crate::view::checkpoint::Checkpoint {
+        self.shared
+            .checkpoint_at(self.tail, self.last_store_ms, self.epoch)
+    }
+
+    /// Makes the live segment durable, for a relaxed log that is being closed.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.segment.file.sync()
+    }
+
+    fn write_taken(&mut self) {
+        self.waiting.extend(self.taken.drain(..));
+        while let Some(next) = self.waiting.front() {
+            let size_bytes = next.size_bytes();
+            if let Err(error) = self.check_size(size_bytes) {
+                self.fail_front(error);
+                continue;
+            }
+            match self.prepare(size_bytes) {
+                Ok(()) => {}
+                Err(NoRoom::Full) => {
+                    self.shared.set_full(true);
+                    self.fail_front(AppendError::Full {
+                        dir: self.shared.layout.root.clone(),
+                    });
+                    continue;
+                }
+                Err(NoRoom::Failed(error)) => {
+                    self.stop(self.tail, error, Vec::new());
+                    return;
+                }
+            }
+            let group = self.gather();
+            if let Err((error, appends)) = self.write(group) {
+                self.stop(self.tail, error, appends);
+                return;
+            }
+        }
+    }
+
+    fn check_size(&self, size_bytes: u64) -> Result<(), AppendError> {
+        let segment_holds = self.shared.segment_size_bytes - MARK_SIZE_BYTES - BLANK_SIZE_BYTES;
+        let max_bytes = APPEND_SIZE_BYTES_MAX.min(segment_holds);
+        if size_bytes > max_bytes {
+            Err(AppendError::TooLarge {
+                size_bytes,
+                max_bytes,
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn fail_front(&mut self, error: AppendError) {
+        if let Some(append) = self.waiting.pop_front() {
+            append.fail(error);
+        }
+    }
+
+    fn segment_end(&self) -> u64 {
+        self.segment.start + self.shared.segment_size_bytes
+    }
+
+    /// Makes sure that the front append can be written at the tail: in this segment or, if it does not fit, the next.
+    fn prepare(&mut self, size_bytes: u64) -> Result<(), NoRoom> {
+        let fits = |tail: u64, segment_end: u64| {
+            tail + MARK_SIZE_BYTES + size_bytes + BLANK_SIZE_BYTES <= segment_end
+        };
+        if !fits(self.tail, self.segment_end()) {
+            self.roll()?;
+        }
+        let end = block_end(self.tail + MARK_SIZE_BYTES + size_bytes);
+        let reserve = match self.waiting.front().map(Append::records) {
+            Some([record]) if record.topic() == STATE_TOPIC => 0,
+            _ => STATE_RESERVE_BYTES,
+        };
+        self.make_room((end + reserve).min(self.segment_end()))
+    }
+
+    /// Makes sure that zeros have been written up to `end`.
+    fn make_room(&self, end: u64) -> Result<(), NoRoom> {
+        let ahead = &self.shared.ahead;
+        if ahead.reaches(end) {
+            return Ok(());
+        }
+        let outcome = match self.shared.options.threads {
+            Threads::Background => ahead.wait_for(end).map_err(io::Error::from),
+            Threads::Manual => ahead.fill_to(end),
+        };
+        outcome.map_err(NoRoom::from)
+    }
+
+    /// Ends the segment and begins the next.
+    fn roll(&mut self) -> Result<(), NoRoom> {
+        let segment_end = self.segment_end();
+        let data_end = if self.tail < segment_end {
+            let data_end = self.tail;
+            self.make_room(block_end(self.tail + BLANK_SIZE_BYTES).min(segment_end))?;
+            let start = block_start(self.tail);
+            let mut buffer = AlignedBuf::with_capacity(2 * BLOCK_SIZE_BYTES);
+            buffer.extend_from_slice(&self.partial);
+            // A segment is at most 2 GiB.
+            buffer.extend_from_slice(&blank((segment_end - self.tail) as u32));
+            buffer.pad_to_block();
+            self.groups
+                .start(&self.segment.file, self.segment.offset(start), buffer);
+            self.groups.finish().1.map_err(NoRoom::Failed)?;
+            self.partial.clear();
+            self.tail = segment_end;
+            self.shared.durable.raise(segment_end);
+            data_end
+        } else {
+            // An earlier roll got as far as the blank, then found no room for a file.
+            self.shared.last_data_end()
+        };
+        self.shared.set_last_data_end(data_end);
+
+        let next = self.shared.create_segment(segment_end).map_err(NoRoom::from)?;
+        self.shared.segments.push(Arc::clone(&next));
+        self.shared.ahead.move_to(
+            Arc::clone(&next),
+            segment_end + self.shared.segment_size_bytes,
+            segment_end,
+        );
+        let sealed = std::mem::replace(&mut self.segment, next);
+        let frozen = self.shared.index.freeze(sealed.start, data_end);
+        self.shared.submit(Job::Seal {
+            segment: sealed,
+            frozen,
+        });
+        let checkpoint = self.checkpoint();
+        self.shared.submit(Job::Checkpoint(checkpoint));
+        Ok(())
+    }
+
+    /// Takes appends from the front into one group: at least the first, whose room is there.
+    fn gather(&mut self) -> Group {
+        let group_max = self.shared.options.group_size_bytes_max;
+        let segment_end = self.segment_end();
+        let mut size = MARK_SIZE_BYTES;
+        let mut count = 0;
+        for append in &self.waiting {
+            let with = size + append.size_bytes();
+            let end = block_end(self.tail + with);
+            let fits = self.tail + with + BLANK_SIZE_BYTES <= segment_end
+                && self
+                    .shared
+                    .ahead
+                    .reaches((end + STATE_RESERVE_BYTES).min(segment_end));
+            if count > 0 && (with > group_max || !fits) {
+                break;
+            }
+            size = with;
+            count += 1;
+        }
+        let start = block_start(self.tail);
+        // Fits memory: bounded by the pending bytes.
+        let mut buffer = AlignedBuf::with_capacity(self.partial.len() + size as usize);
+        buffer.extend_from_slice(&self.partial);
+        buffer.extend_from_slice(
+            &Mark {
+                position: self.tail,
+                epoch: self.epoch,
+            }
+            .encode(),
+        );
+        self.last_store_ms = self.last_store_ms.max(self.shared.clock.now_ms());
+        let mut group = Group {
+            appends: self.waiting.drain(..count).collect(),
+            start,
+            buffer,
+            appended: Vec::with_capacity(count),
+            slots: Vec::with_capacity(count),
+        };
+        let mut position = self.tail + MARK_SIZE_BYTES;
+        self.assigned.clear();
+        for append in &group.appends {
+            for record in append.records() {
+                let queue_offset = if record.indexed() {
+                    let (queue, queue_offset) = self.next_offset(record);
+                    group
+                        .slots
+                        .push((queue, slot(record, position, self.last_store_ms)));
+                    queue_offset
+                } else {
+                    0
+                };
+                let copy = group.buffer.extend_from_slice(record.bytes());
+                record.stamp(copy, queue_offset, position, self.last_store_ms);
+                let size_bytes = record.size_bytes();
+                group.appended.push(Appended {
+                    position,
+                    size_bytes,
+                    queue_offset,
+                    store_ms: self.last_store_ms,
+                });
+                position += u64::from(size_bytes);
+            }
+        }
+        group.buffer.pad_to_block();
+        group
+    }
+
+    fn next_offset(&mut self, record: &EncodedRecord) -> (QueueNo, u64) {
+        let expected = self.shared.index.expect(QueueKey {
+            topic: record.topic(),
+            queue_id: record.queue_id(),
+        });
+        let next = self
+            .assigned
+            .entry(expected.queue)
+            .or_insert(expected.next_offset);
+        let queue_offset = *next;
+        *next += 1;
+        (expected.queue, queue_offset)
+    }
+
+    /// Writes a group and, once it is durable, makes it visible and completes its callers.
+    fn write(&mut self, group: Group) -> Result<(), (io::Error, Vec<Append>)> {
+        let Group {
+            appends,
+            start,
+            buffer,
+            appended,
+            slots,
+        } = group;
+        self.groups
+            .start(&self.segment.file, self.segment.offset(start), buffer);
+        let (buffer, outcome) = self.groups.finish();
+        if let Err(error) = outcome {
+            return Err((error, appends));
+        }
+        let end = appended
+            .last()
+            .map_or(self.tail, |last| last.position + u64::from(last.size_bytes));
+        self.tail = end;
+        let at = |position: u64| (position - start) as usize;
+        self.partial.clear();
+        self.partial
+            .extend_from_slice(&buffer.as_slice()[at(block_start(end))..at(end)]);
+        let bytes = buffer.freeze();
+
+        let records = appended.iter().filter_map(|appended| {
+            let from = at(appended.position);
+            RecordView::parse(&bytes[from..from + appended.size_bytes as usize]).ok()
+        });
+        let mut arrivals = Vec::with_capacity(slots.len());
+        for record in records {
+            self.shared.view.apply(&record);
+            if record.indexed() {
+                arrivals.push(Arrival {
+                    topic: record.topic(),
+                    queue_id: record.queue_id(),
+                    queue_offset: record.queue_offset(),
+                    tags_code: record.tags_code(),
+                    properties: record.properties(),
+                });
+            }
+        }
+        self.shared.tail_cache.push(start, end, bytes.clone());
+        self.shared.index.publish(slots);
+        self.shared.durable.raise(end);
+        self.shared.ahead.advance(end);
+        self.shared.set_full(false);
+        if !arrivals.is_empty() {
+            self.shared.view.arrived(&arrivals);
+        }
+        let mut from = 0;
+        for append in appends {
+            let count = append.records().len();
+            append.complete(&appended[from..from + count]);
+            from += count;
+        }
+        Ok(())
+    }
+
+    /// A write failed. What is on the disk is unknown, so nothing is written over it: every append from here on fails, until
+    /// the store is opened again and says what it finds.
+    fn stop(&mut self, position: u64, source: io::Error, in_flight: Vec<Append>) {
+        tracing::error!(position, error = %source, "the commit log has stopped: a write failed");
+        let reason = Arc::new(StopReason { position, source });
+        self.shared.pending.shut(Shut::Stopped(Arc::clone(&reason)));
+        self.shared.pending.take_now(&mut self.taken);
+        for append in in_flight
+            .into_iter()
+            .chain(self.waiting.drain(..))
+            .chain(self.taken.drain(..))
+        {
+            append.fail(AppendError::Stopped(Arc::clone(&reason)));
+        }
+    }
+}
+
+impl From<io::Error> for NoRoom {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+fn slot(record: &EncodedRecord, position: u64, store_ms: i64) -> Slot {
+    // A tags code is a sign-extended 32-bit hash; the low half is all of it.
+    Slot {
+        position,
+        store_ms,
+        size_bytes: record.size_bytes(),
+        tags_code: record.tags_code() as i32,
+    }
+}
+
+fn block_start(position: u64) -> u64 {
+    position - position % BLOCK_SIZE_BYTES as u64
+}
+
+fn block_end(position: u64) -> u64 {
+    position.next_multiple_of(BLOCK_SIZE_BYTES as u64)
+}

@@ -1,0 +1,123 @@
+//! The commit log's files. A segment is named after the position of its first byte, in 20 digits, and covers as many
+//! positions as every other segment of its store; its file may be shorter, because space is made only as the tail comes near.
+
+pub(crate) mod ahead;
+#[expect(
+    unsafe_code,
+    reason = "one of the two rooms that talk to the kernel by pointer; see its proofs"
+)]
+pub(crate) mod map;
+pub(crate) mod set;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::disk::DiskFile;
+
+/// Digits in a segment's file name.
+const NAME_DIGITS: usize = 20;
+
+/// The file name of the segment that begins at `start`.
+pub(crate) fn name(start: u64) -> String {
+    format!("{start:0width$}", width = NAME_DIGITS)
+}
+
+/// The start position that a file name stands for; `None` for any other file.
+pub(crate) fn parse_name(name: &str) -> Option<u64> {
+    if name.len() != NAME_DIGITS || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    name.parse().ok()
+}
+
+/// One segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) start: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// Set once nobody writes the segment any more.
+    sealed: OnceLock<Mapped>,
+}
+
+#[derive(Debug)]
+struct Mapped {
+    bytes: Bytes,
+}
+
+impl Segment {
+    pub(crate) fn new(start: u64, path: PathBuf, file: Arc<dyn DiskFile>) -> Self {
+        Self {
+            start,
+            path,
+            file,
+            sealed: OnceLock::new(),
+        }
+    }
+
+    /// The position's place in the file.
+    pub(crate) fn offset(&self, position: u64) -> u64 {
+        position - self.start
+    }
+
+    /// Maps the segment for reading. The caller promises that it is complete up to `data_end` and is never written again.
+    ///
+    /// # Errors
+    /// What the disk says; the segment is then read without a mapping, and this may be tried again.
+    pub(crate) fn seal(&self, data_end: u64) -> std::io::Result<()> {
+        if self.sealed.get().is_none() {
+            let bytes = self.file.map(data_end - self.start)?;
+            // Losing a race means that somebody else mapped the same bytes.
+            let _lost = self.sealed.set(Mapped { bytes });
+        }
+        Ok(())
+    }
+
+    /// `size_bytes` bytes at `position`, from the mapping if there is one. May block on the disk.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn read(&self, position: u64, size_bytes: usize) -> std::io::Result<Bytes> {
+        let offset = self.offset(position);
+        if let Some(mapped) = self.sealed.get() {
+            let range = usize::try_from(offset)
+                .ok()
+                .and_then(|start| Some(start..start.checked_add(size_bytes)?));
+            if let Some(range) = range.filter(|range| range.end <= mapped.bytes.len()) {
+                let slice = mapped.bytes.slice(range);
+                self.file.populate(&slice)?;
+                return Ok(slice);
+            }
+        }
+        let mut into = vec![0; size_bytes];
+        self.file.read_at(&mut into, offset)?;
+        Ok(into.into())
+    }
+}
+
+/// The path of the segment that begins at `start`.
+pub(crate) fn path(log_dir: &Path, start: u64) -> PathBuf {
+    log_dir.join(name(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_both_ways_and_nothing_else_is_one() {
+        assert_eq!(name(268_435_456), "00000000000268435456");
+        assert_eq!(parse_name("00000000000268435456"), Some(268_435_456));
+        for other in [
+            "268435456",
+            "0000000000026843545x",
+            "00000000000268435456.tmp",
+            "99999999999999999999",
+            "",
+        ] {
+            assert_eq!(parse_name(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What the engine's handles and threads have in common.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::clock::Clock;
+use crate::disk::{Disk, OpenMode};
+use crate::index::{Frozen, QueueIndex};
+use crate::log::pending::Pending;
+use crate::log::recover::write_index;
+use crate::log::tail::TailCache;
+use crate::options::{Flush, Options};
+use crate::segment::ahead::Ahead;
+use crate::segment::set::SegmentSet;
+use crate::segment::{self, Segment};
+use crate::store::Layout;
+use crate::view::View;
+use crate::view::checkpoint::Checkpoint;
+use crate::watermark::Watermark;
+
+/// Everything that more than one thread needs.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) layout: Layout,
+    pub(crate) segment_size_bytes: u64,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) view: Arc<dyn View>,
+    pub(crate) pending: Pending,
+    pub(crate) index: QueueIndex,
+    pub(crate) segments: SegmentSet,
+    pub(crate) tail_cache: TailCache,
+    pub(crate) durable: Watermark,
+    pub(crate) ahead: Ahead,
+    full: AtomicBool,
+    /// Where the records of the segment that was left last end.
+    last_data_end: AtomicU64,
+    /// Serial of the newest checkpoint.
+    serial: AtomicU64,
+    jobs: Sender<Job>,
+    jobs_in: Mutex<Receiver<Job>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("options", &self.options)
+            .field("durable", &self.durable)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Work that nobody waits for.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Map the segment for reading and put its index into a file.
+    Seal {
+        segment: Arc<Segment>,
+        frozen: Arc<Frozen>,
+    },
+    /// Write a checkpoint.
+    Checkpoint(Checkpoint),
+    /// End the thread.
+    End,
+}
+
+/// The parts that an open brings together.
+pub(crate) struct Parts {
+    pub(crate) options: Options,
+    pub(crate) layout: Layout,
+    pub(crate) segment_size_bytes: u64,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) view: Arc<dyn View>,
+    pub(crate) index: QueueIndex,
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) live: Arc<Segment>,
+    pub(crate) zeroed_end: u64,
+    pub(crate) tail: u64,
+    pub(crate) serial: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (jobs, jobs_in) = channel();
+        let segment_end = parts.live.start + parts.segment_size_bytes;
+        Self {
+            pending: Pending::new(parts.options.pending_size_bytes_max),
+            tail_cache: TailCache::new(parts.options.tail_cache_size_bytes),
+            durable: Watermark::new(parts.tail),
+            ahead: Ahead::new(
+                parts.live,
+                segment_end,
+                parts.zeroed_end,
+                parts.tail,
+                parts.options.ahead_size_bytes,
+            ),
+            options: parts.options,
+            layout: parts.layout,
+            segment_size_bytes: parts.segment_size_bytes,
+            disk: parts.disk,
+            clock: parts.clock,
+            view: parts.view,
+            index: parts.index,
+            segments: SegmentSet::new(parts.segments),
+            full: AtomicBool::new(false),
+            last_data_end: AtomicU64::new(0),
+            serial: AtomicU64::new(parts.serial),
+            jobs,
+            jobs_in: Mutex::new(jobs_in),
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_full(&self, full: bool) {
+        if self.full.load(Ordering::Relaxed) != full {
+            self.full.store(full, Ordering::Relaxed);
+            if full {
+                tracing::error!(dir = %self.layout.root.display(), "the disk is full: messages are refused until there is room");
+            } else {
+                tracing::info!(dir = %self.layout.root.display(), "the disk has room again");
+            }
+        }
+    }
+
+    // Both are the writer's own notes, kept here so that the writer needs no second kind of state for a rare path.
+    pub(crate) fn last_data_end(&self) -> u64 {
+        self.last_data_end.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_last_data_end(&self, position: u64) {
+        self.last_data_end.store(position, Ordering::Relaxed);
+    }
+
+    /// Creates the segment that begins at `start`; its name is durable when this returns.
+    pub(crate) fn create_segment(&self, start: u64) -> io::Result<Arc<Segment>> {
+        create_segment(self.disk.as_ref(), &self.layout.log, start)
+    }
+
+    /// The state at the writer's tail, with the next serial.
+    pub(crate) fn checkpoint_at(&self, position: u64, last_store_ms: i64, epoch: u64) -> Checkpoint {
+        Checkpoint {
+            serial: self.serial.fetch_add(1, Ordering::Relaxed) + 1,
+            epoch,
+            flush: self.options.flush,
+            position,
+            last_store_ms,
+            queues: self.index.records(),
+            view: self.view.checkpoint(),
+        }
+    }
+
+    pub(crate) fn submit(&self, job: Job) {
+        // The receiver lives as long as this.
+        let _sent = self.jobs.send(job);
+    }
+
+    /// Does the jobs that are there, without waiting for more.
+    pub(crate) fn run_jobs_now(&self) {
+        let jobs = self.jobs_in.lock();
+        while let Ok(job) = jobs.try_recv() {
+            self.run_job(job);
+        }
+    }
+
+    /// Does jobs until [`Job::End`]. In relaxed mode it also syncs the live segment when `sync_interval` has passed and
+    /// something was written meanwhile.
+    pub(crate) fn run_jobs(&self, sync_interval: Duration) {
+        let jobs = self.jobs_in.lock();
+        let mut synced = self.durable.position();
+        loop {
+            let job = match self.options.flush {
+                Flush::Durable => jobs.recv().ok(),
+                Flush::Relaxed => match jobs.recv_timeout(sync_interval) {
+                    Ok(job) => Some(job),
+                    Err(RecvTimeoutError::Disconnected) => None,
+                    Err(RecvTimeoutError::Timeout) => {
+                        let written = self.durable.position();
+                        if written > synced {
+                            self.sync_live(written);
+                            synced = written;
+                        }
+                        continue;
+                    }
+                },
+            };
+            match job {
+                Some(Job::End) | None => return,
+                Some(job) => self.run_job(job),
+            }
+        }
+    }
+
+    /// Makes what the page cache holds of the segment below `position` durable. A segment that was left is synced when it is
+    /// sealed.
+    fn sync_live(&self, position: u64) {
+        let Some(segment) = position.checked_sub(1).and_then(|last| self.segments.find(last)) else {
+            return;
+        };
+        if let Err(error) = segment.file.sync() {
+            tracing::error!(
+                file = %segment.path.display(),
+                %error,
+                "a sync of relaxed writes failed: a loss of power may lose them"
+            );
+        }
+    }
+
+    fn run_job(&self, job: Job) {
+        match job {
+            Job::Seal { segment, frozen } => {
+                if let Err(error) = self.seal(&segment, frozen) {
+                    tracing::warn!(file = %segment.path.display(), %error, "a complete segment could not be mapped");
+                }
+            }
+            Job::Checkpoint(checkpoint) => {
+                if let Err(error) = self.write_checkpoint(&checkpoint) {
+                    tracing::warn!(%error, "a checkpoint could not be written; a restart will read more of the log");
+                }
+            }
+            Job::End => {}
+        }
+    }
+
+    fn seal(&self, segment: &Segment, frozen: Arc<Frozen>) -> io::Result<()> {
+        if self.options.flush == Flush::Relaxed {
+            segment.file.sync()?;
+        }
+        segment.seal(frozen.data_end)?;
+        self.index
+            .replace(write_index(self.disk.as_ref(), &self.layout, frozen));
+        Ok(())
+    }
+
+    pub(crate) fn write_checkpoint(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+        checkpoint.write(self.disk.as_ref(), &self.layout.root)
+    }
+}
+
+/// Creates the segment that begins at `start`; its name is durable when this returns.
+pub(crate) fn create_segment(disk: &dyn Disk, log_dir: &Path, start: u64) -> io::Result<Arc<Segment>> {
+    let path = segment::path(log_dir, start);
+    let file = match disk.open(&path, OpenMode::CreateNew) {
+        // An earlier attempt got as far as the name.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.open(&path, OpenMode::ReadWrite)?
+        }
+        opened => opened?,
+    };
+    disk.sync_dir(log_dir)?;
+    Ok(Arc::new(Segment::new(start, path, file)))
+}

@@ -1,0 +1,273 @@
+//! The checkpoint: what the log before a position came to, so that a start reads only what follows it.
+//!
+//! Two files take turns, so that one is whole whatever happens to the other while it is written. The newest one that checks
+//! out counts; with none, the log is read from its beginning. All integers little-endian:
+//!
+//! ```text
+//!   0  magic "KOUROUCP"     8  version u32      12  crc32 of the body u32     16  body size u64
+//!  24  crc32 of bytes 0..24 u32     28  body:
+//!      serial u64, epoch u64, flush u8 (0 durable, 1 relaxed), position u64, last store ms i64
+//!      queue count u32, per queue:
+//!          topic size u16, topic, queue id u32, min u64, base u64, slot count u32, slots of 24 bytes
+//!      view state size u64, view state
+//! ```
+//!
+//! `position` is where reading goes on; the slots are the entries of the live segment below it. `flush` is the mode of the life
+//! that follows, which tells how far out of order its last writes may have reached the disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::disk::{Disk, OpenMode};
+use crate::fields::{Fields, Short};
+use crate::index::{QueueName, QueueRecord, Run, Slot};
+use crate::options::Flush;
+
+const MAGIC: &[u8; 8] = b"KOUROUCP";
+const VERSION: u32 = 1;
+const HEADER_SIZE_BYTES: usize = 28;
+const NAMES: [&str; 2] = ["checkpoint.0", "checkpoint.1"];
+
+/// A checkpoint's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    /// Counts the checkpoints of a store.
+    pub(crate) serial: u64,
+    /// Counts the lives of a store: one more at each open.
+    pub(crate) epoch: u64,
+    pub(crate) flush: Flush,
+    pub(crate) position: u64,
+    pub(crate) last_store_ms: i64,
+    pub(crate) queues: Vec<QueueRecord>,
+    pub(crate) view: Vec<u8>,
+}
+
+impl Checkpoint {
+    fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(64 + self.queues.len() * 64 + self.view.len());
+        body.extend_from_slice(&self.serial.to_le_bytes());
+        body.extend_from_slice(&self.epoch.to_le_bytes());
+        body.push(match self.flush {
+            Flush::Durable => 0,
+            Flush::Relaxed => 1,
+        });
+        body.extend_from_slice(&self.position.to_le_bytes());
+        body.extend_from_slice(&self.last_store_ms.to_le_bytes());
+        body.extend_from_slice(&count_u32(self.queues.len()).to_le_bytes());
+        for queue in &self.queues {
+            // A topic fits the record it came in, which allows it 255 bytes.
+            let topic_size = u16::try_from(queue.name.topic.len()).unwrap_or(u16::MAX);
+            body.extend_from_slice(&topic_size.to_le_bytes());
+            body.extend_from_slice(queue.name.topic.as_bytes());
+            body.extend_from_slice(&queue.name.queue_id.to_le_bytes());
+            body.extend_from_slice(&queue.min.to_le_bytes());
+            body.extend_from_slice(&queue.live.base.to_le_bytes());
+            body.extend_from_slice(&count_u32(queue.live.slots.len()).to_le_bytes());
+            for slot in &queue.live.slots {
+                slot.encode_into(&mut body);
+            }
+        }
+        body.extend_from_slice(&(self.view.len() as u64).to_le_bytes());
+        body.extend_from_slice(&self.view);
+
+        let mut out = Vec::with_capacity(HEADER_SIZE_BYTES + body.len());
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+        out.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        let header_crc = crc32fast::hash(&out);
+        out.extend_from_slice(&header_crc.to_le_bytes());
+        out.extend_from_slice(&body);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let (header, body) = bytes
+            .split_at_checked(HEADER_SIZE_BYTES)
+            .ok_or("it is shorter than its header")?;
+        let short = |short: Short| format!("it ends at byte {} of a part", short.offset);
+        let mut fields = Fields::new(header);
+        if fields.take(8).map_err(short)? != MAGIC {
+            return Err("it does not begin with KOUROUCP".into());
+        }
+        let version = fields.u32().map_err(short)?;
+        let body_crc = fields.u32().map_err(short)?;
+        let body_size = fields.u64().map_err(short)?;
+        let header_crc = fields.u32().map_err(short)?;
+        if crc32fast::hash(&header[..HEADER_SIZE_BYTES - 4]) != header_crc {
+            return Err("its header does not match its checksum".into());
+        }
+        if version != VERSION {
+            return Err(format!("it has version {version}, this program reads {VERSION}"));
+        }
+        if body.len() as u64 != body_size || crc32fast::hash(body) != body_crc {
+            return Err("its body does not match its checksum".into());
+        }
+        Self::decode_body(body).map_err(short)
+    }
+
+    fn decode_body(body: &[u8]) -> Result<Self, Short> {
+        let mut fields = Fields::new(body);
+        let serial = fields.u64()?;
+        let epoch = fields.u64()?;
+        let flush = match fields.take(1)? {
+            [1] => Flush::Relaxed,
+            _ => Flush::Durable,
+        };
+        let position = fields.u64()?;
+        let last_store_ms = fields.i64()?;
+        let queue_count = fields.u32()?;
+        let mut queues = Vec::with_capacity((queue_count as usize).min(fields.remaining() / 26));
+        for _ in 0..queue_count {
+            let topic_size = fields.u16()?;
+            let topic = fields.take(topic_size.into())?;
+            let queue_id = fields.u32()?;
+            let min = fields.u64()?;
+            let base = fields.u64()?;
+            let slot_count = fields.u32()?;
+            let slots = fields.take((slot_count as usize).saturating_mul(Slot::SIZE_BYTES))?;
+            let slots = slots
+                .chunks_exact(Slot::SIZE_BYTES)
+                .filter_map(Slot::decode)
+                .collect();
+            let name = QueueName {
+                topic: String::from_utf8_lossy(topic).into(),
+                queue_id,
+            };
+            queues.push(QueueRecord {
+                name,
+                min,
+                live: Run { base, slots },
+            });
+        }
+        let view_size = fields.u64()?;
+        let view = fields
+            .take(usize::try_from(view_size).unwrap_or(usize::MAX))?
+            .to_vec();
+        Ok(Self {
+            serial,
+            epoch,
+            flush,
+            position,
+            last_store_ms,
+            queues,
+            view,
+        })
+    }
+
+    /// Writes the checkpoint over the older of the two, and makes it durable.
+    ///
+    /// # Errors
+    /// Whatever the disk says; the newer one is untouched.
+    pub(crate) fn write(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        let path = self.path(dir);
+        match disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = disk.open(&path, OpenMode::CreateNew)?;
+        file.write_at(&self.encode(), 0)?;
+        file.sync()?;
+        disk.sync_dir(dir)
+    }
+
+    /// Where a checkpoint with this serial goes.
+    pub(crate) fn path(&self, dir: &Path) -> PathBuf {
+        dir.join(NAMES[usize::from(self.serial % 2 == 1)])
+    }
+
+    /// The newest checkpoint that checks out. A damaged one is told in the log and passed over.
+    ///
+    /// # Errors
+    /// Whatever the disk says to reading, with the file.
+    pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, (PathBuf, io::Error)> {
+        let mut newest: Option<Self> = None;
+        for name in NAMES {
+            let path = dir.join(name);
+            let bytes = match read_all(disk, &path) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err((path, error)),
+            };
+            match Self::decode(&bytes) {
+                Ok(checkpoint)
+                    if newest
+                        .as_ref()
+                        .is_none_or(|newest| newest.serial < checkpoint.serial) =>
+                {
+                    newest = Some(checkpoint);
+                }
+                Ok(_) => {}
+                Err(reason) => tracing::warn!(file = %path.display(), reason, "passing over a checkpoint"),
+            }
+        }
+        Ok(newest)
+    }
+}
+
+fn count_u32(count: usize) -> u32 {
+    // Queues and the entries of one segment are numbered with 32 bits.
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let size = usize::try_from(file.size_bytes()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; size];
+    file.read_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn sample() -> Checkpoint {
+        let slot = Slot {
+            position: 77,
+            store_ms: 5,
+            size_bytes: 100,
+            tags_code: -1,
+        };
+        let name = QueueName {
+            topic: "orders".into(),
+            queue_id: 2,
+        };
+        Checkpoint {
+            serial: 4,
+            epoch: 3,
+            flush: Flush::Relaxed,
+            position: 4711,
+            last_store_ms: 99,
+            queues: vec![QueueRecord {
+                name,
+                min: 1,
+                live: Run {
+                    base: 6,
+                    slots: vec![slot],
+                },
+            }],
+            view: b"state".to_vec(),
+        }
+    }
+
+    #[test]
+    fn round_trip() {
+        assert_eq!(Checkpoint::decode(&sample().encode()), Ok(sample()));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_refused() {
+        let clean = sample().encode();
+        for bit in 0..clean.len() * 8 {
+            let mut bytes = clean.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            Checkpoint::decode(&bytes).unwrap_err();
+        }
+        for size in 0..clean.len() {
+            Checkpoint::decode(&clean[..size]).unwrap_err();
+        }
+    }
+}
