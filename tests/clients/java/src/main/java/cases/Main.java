@@ -79,7 +79,9 @@ public final class Main {
             }
         }
         int failed = run(chosen, namesrv, suffix, jobs, timeoutS);
-        delete(work);
+        if (System.getenv("KEEP_CLIENT_LOGS") == null) {
+            delete(work);
+        }
         Runtime.getRuntime().halt(failed == 0 ? 0 : 1);
     }
 

@@ -169,6 +169,9 @@ final class Run implements AutoCloseable {
 
     private void own(ClientConfig client) {
         client.setNamesrvAddr(namesrv);
+        // A rebalance gives the subscription a new version and tells the broker by a heartbeat, which the client skips
+        // if another one is just under way. Pulls are then refused as outdated until the next, 30 s later by default.
+        client.setHeartbeatBrokerInterval(1_000);
         // Clients of one process share a connection unless they are instances of their own.
         client.setInstanceName("i" + ProcessHandle.current().pid() + "_" + INSTANCES.incrementAndGet());
     }
