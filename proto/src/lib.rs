@@ -21,6 +21,7 @@
 pub mod body;
 pub mod json;
 pub mod limits;
+pub mod message;
 pub mod remoting;
 
 pub use remoting::code::{RequestCode, ResponseCode};

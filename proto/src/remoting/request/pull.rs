@@ -15,7 +15,7 @@ header_fields! {
         queue_offset: i64 => "queueOffset",
         /// Most messages wanted.
         max_msg_nums: i32 => "maxMsgNums",
-        /// Pull system flags.
+        /// Flags of [`crate::message::sysflag::pull`].
         sys_flag: i32 => "sysFlag" or 0,
         /// The offset to commit for the group, if the flag says so.
         commit_offset: i64 => "commitOffset" or 0,

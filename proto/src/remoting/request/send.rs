@@ -20,13 +20,13 @@ pub struct SendMessageHeader<'a> {
     pub default_topic_queue_nums: i32,
     /// Which queue; negative leaves the choice to the broker.
     pub queue_id: i32,
-    /// Message system flags.
+    /// Message system flags, see [`crate::message::sysflag`].
     pub sys_flag: i32,
     /// When the producer made the message, in milliseconds.
     pub born_timestamp_ms: i64,
     /// The user's flag.
     pub flag: i32,
-    /// The property string. Empty if absent.
+    /// The property string, see [`crate::message::properties`]; empty if absent.
     pub properties: &'a str,
     /// How often the message has been consumed in vain.
     pub reconsume_times: i32,
@@ -34,7 +34,7 @@ pub struct SendMessageHeader<'a> {
     pub unit_mode: bool,
     /// The limit of reconsume times; only consumers that send back as producers set it.
     pub max_reconsume_times: Option<i32>,
-    /// Whether the body holds batch records.
+    /// Whether the body holds batch records, see [`crate::message::batch`].
     pub batch: bool,
     /// The broker the producer means, for static topics.
     pub broker_name: Option<&'a str>,
