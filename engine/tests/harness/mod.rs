@@ -1,0 +1,136 @@
+//! A small embedder of the engine, and what every history over it must satisfy.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use kourou_engine::clock::ManualClock;
+use kourou_engine::disk::Disk;
+use kourou_engine::record::{EncodedRecord, RecordDraft, RecordView, STATE_TOPIC, state};
+use kourou_engine::{AppendError, Appended, Arrival, Engine, IndexEntry, OpenError, Options, Threads, View};
+
+/// The body of every record begins with its number, so that a record says which one it is.
+pub(crate) fn body(number: u64, size_bytes: usize) -> Vec<u8> {
+    let mut body = number.to_be_bytes().to_vec();
+    body.extend((8..size_bytes.max(8)).map(|at| (number as u8).wrapping_mul(31).wrapping_add(at as u8)));
+    body
+}
+
+pub(crate) fn number_of(body: &[u8]) -> u64 {
+    u64::from_be_bytes(body[..8].try_into().unwrap())
+}
+
+pub(crate) fn message(topic: &str, queue_id: u32, number: u64, size_bytes: usize) -> EncodedRecord {
+    RecordDraft { properties: b"TAGS\x01red\x02", ..RecordDraft::new(topic, queue_id, &body(number, size_bytes)) }
+        .encode()
+        .unwrap()
+}
+
+pub(crate) fn state_record(number: u64) -> EncodedRecord {
+    state(7, &body(number, 20), 0)
+}
+
+/// A view that keeps the numbers of all state records it has applied, and what has arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    pub(crate) applied: Mutex<Vec<u64>>,
+    pub(crate) arrived: Mutex<Vec<(String, u32, u64)>>,
+}
+
+impl View for Numbers {
+    fn apply(&self, record: &RecordView<'_>) {
+        if record.topic() == STATE_TOPIC {
+            self.applied.lock().unwrap().push(number_of(record.body()));
+        }
+    }
+
+    fn arrived(&self, arrivals: &[Arrival<'_>]) {
+        let named = |arrival: &Arrival<'_>| (arrival.topic.to_owned(), arrival.queue_id, arrival.queue_offset);
+        self.arrived.lock().unwrap().extend(arrivals.iter().map(named));
+    }
+
+    fn checkpoint(&self) -> Vec<u8> {
+        self.applied.lock().unwrap().iter().flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    fn restore(&self, state: &[u8]) -> Result<(), String> {
+        let numbers = state.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().unwrap()));
+        *self.applied.lock().unwrap() = numbers.collect();
+        Ok(())
+    }
+}
+
+pub(crate) fn dir() -> PathBuf {
+    PathBuf::from("/store")
+}
+
+/// Small segments, so that short histories cross them.
+pub(crate) fn small() -> Options {
+    Options {
+        segment_size_bytes: 64 << 10,
+        ahead_size_bytes: 16 << 10,
+        threads: Threads::Manual,
+        ..Options::new(dir())
+    }
+}
+
+pub(crate) struct Store {
+    pub(crate) engine: Engine,
+    pub(crate) view: Arc<Numbers>,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl Store {
+    pub(crate) fn open(disk: &(impl Disk + Clone), options: Options) -> Result<Self, OpenError> {
+        let view = Arc::new(Numbers::default());
+        let clock = Arc::new(ManualClock::new(1_000));
+        let engine = Engine::open(options, Arc::new(disk.clone()), clock.clone(), view.clone())?;
+        Ok(Self { engine, view, clock })
+    }
+
+    pub(crate) fn append(&self, record: EncodedRecord) -> Arc<Mutex<Option<Result<Appended, AppendError>>>> {
+        let slot = Arc::new(Mutex::new(None));
+        self.engine.append(record, {
+            let slot = Arc::clone(&slot);
+            move |outcome| *slot.lock().unwrap() = Some(outcome)
+        });
+        slot
+    }
+
+    /// All readable messages: for each queue the numbers in the order of their offsets. Checks on the way that offsets have no
+    /// gaps and that each entry leads to the record it speaks of.
+    pub(crate) fn messages(&self) -> BTreeMap<(String, u32), Vec<u64>> {
+        let mut messages = BTreeMap::new();
+        for (topic, queue_id, range) in self.engine.queues() {
+            let mut entries = Vec::new();
+            self.engine.entries(&topic, queue_id, range.min, usize::MAX >> 1, &mut entries);
+            assert_eq!(entries.len() as u64, range.max - range.min, "all offsets of {topic}/{queue_id}");
+            let numbers = entries.iter().zip(range.min..).map(|(entry, offset)| {
+                assert_eq!(entry.queue_offset, offset);
+                self.number(&topic, queue_id, entry)
+            });
+            let numbers: Vec<u64> = numbers.collect();
+            if !numbers.is_empty() {
+                messages.insert((topic.to_string(), queue_id), numbers);
+            }
+        }
+        messages
+    }
+
+    pub(crate) fn number(&self, topic: &str, queue_id: u32, entry: &IndexEntry) -> u64 {
+        let bytes = self.engine.read(entry.position, entry.size_bytes).unwrap();
+        assert_eq!(bytes, self.engine.read_at(entry.position).unwrap());
+        let record = RecordView::parse(&bytes).unwrap();
+        record.verify(entry.position).unwrap();
+        assert_eq!(
+            (record.topic(), record.queue_id(), record.queue_offset(), record.store_ms(), record.tags_code()),
+            (topic, queue_id, entry.queue_offset, entry.store_ms, entry.tags_code)
+        );
+        let number = number_of(record.body());
+        assert_eq!(record.body(), body(number, record.body().len()));
+        number
+    }
+}
