@@ -23,6 +23,7 @@ pub mod json;
 pub mod limits;
 pub mod message;
 pub mod remoting;
+mod text;
 
 pub use remoting::code::{RequestCode, ResponseCode};
 pub use remoting::command::Command;

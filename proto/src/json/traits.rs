@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::text::lossy;
+
 use super::{JsonError, JsonErrorKind, JsonLimits, KeyStyle, Reader, Writer};
 
 /// A type that can be read. `null` gives the default, as Java's reader leaves a field alone.
@@ -42,7 +44,7 @@ pub trait JsonKey: Ord + Sized {
 /// # Errors
 /// The document is malformed, not of this type, or beyond a limit.
 pub fn from_slice<T: FromJson>(bytes: &[u8]) -> Result<T, JsonError> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = lossy(bytes);
     let mut reader = Reader::new(&text, JsonLimits::default());
     let value = T::from_json(&mut reader)?;
     reader.finish()?;

@@ -1,5 +1,7 @@
 //! Writes JSON in the shape the other side reads.
 
+use crate::text::Decimal;
+
 /// How keys that are not text are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeyStyle {
@@ -73,7 +75,7 @@ impl<'a> Writer<'a> {
 
     /// An integer.
     pub fn integer(&mut self, value: i64) {
-        write_integer(self.out, value);
+        self.out.extend_from_slice(Decimal::new(value).as_bytes());
     }
 
     /// A floating point number, with a fraction as Java writes it; what is not finite has no JSON and becomes null.
@@ -112,27 +114,6 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Appends the decimal form of `value`.
-pub(crate) fn write_integer(out: &mut Vec<u8>, value: i64) {
-    // Twenty bytes hold the longest 64 bit integer with its sign.
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        at -= 1;
-        digits[at] = b'-';
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
 /// Appends `text` with everything escaped that may not stand inside quotes.
 pub(crate) fn escape_into(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -167,15 +148,6 @@ pub(crate) fn escape_into(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn integers_at_both_ends() {
-        for value in [0, 7, -1, 10, i64::MAX, i64::MIN] {
-            let mut out = Vec::new();
-            write_integer(&mut out, value);
-            assert_eq!(out, value.to_string().as_bytes());
-        }
-    }
 
     #[test]
     fn escapes_as_java_does() {

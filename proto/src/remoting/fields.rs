@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::command::Command;
+use crate::text::Decimal;
 
 /// Named text values in the order they were received or added.
 ///
@@ -62,14 +63,9 @@ impl ExtFields {
         Ok(())
     }
 
-    /// Adds a field in its display form.
-    pub fn push_display(&mut self, key: &str, value: impl fmt::Display) {
-        use fmt::Write as _;
-        let start = self.text.len();
-        self.text.push_str(key);
-        // Writing to a String does not fail; a Display that says it did has still written what it has.
-        let _ = write!(self.text, "{value}");
-        self.push_span(start, key.len());
+    /// Adds a field that is a number.
+    pub fn push_integer(&mut self, key: &str, value: i64) {
+        self.push(key, Decimal::new(value).as_str());
     }
 
     fn push_span(&mut self, start: usize, key_len: usize) {
@@ -241,7 +237,7 @@ macro_rules! number_scalars {
             }
 
             fn write(&self, name: &'static str, fields: &mut ExtFields) {
-                fields.push_display(name, self);
+                fields.push_integer(name, i64::from(*self));
             }
         }
     )*};

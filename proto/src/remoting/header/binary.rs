@@ -9,8 +9,6 @@
 //! There is no telling an absent text from an empty one: an empty remark is read as none, an empty value stays a
 //! field with empty text, and a field without a name is dropped.
 
-use std::borrow::Cow;
-
 use bytes::{BufMut, BytesMut};
 
 use super::{EncodeError, FLAG_RESPONSE, Header, HeaderError};
@@ -18,6 +16,7 @@ use crate::limits::{MAX_EXT_FIELDS, MAX_EXT_KEY_BYTES};
 use crate::remoting::code::RequestCode;
 use crate::remoting::fields::ExtFields;
 use crate::remoting::language::Language;
+use crate::text::lossy;
 
 /// What is left of a header, or of a block in it.
 struct Input<'a> {
@@ -125,10 +124,6 @@ fn ext_fields(block: &[u8]) -> Result<ExtFields, HeaderError> {
         fields.push(&lossy(key), &lossy(value));
     }
     Ok(fields)
-}
-
-fn lossy(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
 }
 
 /// Codes above sixteen bits are cut, as upstream does and [`RequestCode::from_short`] undoes.

@@ -8,12 +8,13 @@ use crate::json::{JsonErrorKind, JsonLimits, Kind, Reader, Writer};
 use crate::limits::{MAX_EXT_FIELDS, MAX_EXT_KEY_BYTES, MAX_JSON_DEPTH};
 use crate::remoting::fields::ExtFields;
 use crate::remoting::language::Language;
+use crate::text::lossy;
 
 /// Values in one header: its own members, the extension fields, and some slack for members that we do not know.
 const MAX_VALUES: u32 = 4 * MAX_EXT_FIELDS as u32;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = lossy(bytes);
     let mut reader = Reader::new(
         &text,
         JsonLimits {
