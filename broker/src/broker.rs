@@ -1,0 +1,267 @@
+//! The broker: the engine, the state derived from it, and what is known of the clients.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use kourou_engine::disk::Disk;
+use kourou_engine::record::{EncodedRecord, state};
+use kourou_engine::{AppendError, Clock, CloseError, Engine, OpenError, Options};
+use parking_lot::Mutex;
+
+use crate::client::ClientRegistry;
+use crate::group::GroupTable;
+use crate::ids::MessageIds;
+use crate::lock::QueueLocks;
+use crate::offset::OffsetTable;
+use crate::options::BrokerOptions;
+use crate::property;
+use crate::queue::QueueKey;
+use crate::receive::Holds;
+use crate::state::{Change, State};
+use crate::timer::TimerTable;
+use crate::topic::{Creations, Listener, TopicTable};
+
+/// One broker on one store. Everything it does is safe to call from many threads at once.
+///
+/// Callbacks named `done` run exactly once: on the engine's writer thread, or before the call returns if the request is
+/// refused at once. They must be short and must not block.
+pub struct Broker {
+    pub(crate) options: BrokerOptions,
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) state: Arc<State>,
+    pub(crate) clients: ClientRegistry,
+    pub(crate) locks: QueueLocks,
+    pub(crate) creations: Creations,
+    pub(crate) ids: MessageIds,
+    pub(crate) region: Arc<str>,
+    /// The properties that every message gets, encoded once.
+    pub(crate) stamp: Vec<u8>,
+    /// Spreads messages over queues where the client leaves the choice.
+    next_queue: AtomicU32,
+    /// Whether the log has a record, so that no message is at position 0.
+    log_begun: AtomicBool,
+    /// Held by whoever delivers timers, so that they are appended in the order in which they are due.
+    pub(crate) deliveries: Mutex<()>,
+    ticks: Mutex<Ticks>,
+}
+
+/// When the periodic work is due.
+#[derive(Debug)]
+struct Ticks {
+    flush_ms: i64,
+    scan_ms: i64,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("name", &self.options.broker_name)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Opens the store and everything that is derived from it.
+    ///
+    /// # Errors
+    /// Those of [`Engine::open`].
+    pub fn open(
+        options: BrokerOptions,
+        engine_options: Options,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let state = Arc::new(State {
+            topics: TopicTable::built_in_by(&options),
+            groups: GroupTable::new(),
+            offsets: OffsetTable::new(),
+            timers: TimerTable::default(),
+            holds: Holds::new(options.limits.holds_max),
+            listener: OnceLock::new(),
+        });
+        let engine = Engine::open(engine_options, disk, clock.clone(), state.clone())?;
+
+        let mut stamp = Vec::new();
+        property::push(&mut stamp, property::MSG_REGION, options.region.as_bytes());
+        property::push(
+            &mut stamp,
+            property::TRACE_ON,
+            options.trace_on.to_string().as_bytes(),
+        );
+        property::push(&mut stamp, property::CLUSTER, options.cluster_name.as_bytes());
+        let now_ms = clock.now_ms();
+        Ok(Arc::new(Self {
+            clients: ClientRegistry::new(),
+            locks: QueueLocks::default(),
+            creations: Creations::default(),
+            ids: MessageIds::new(options.message_id_seed),
+            region: options.region.as_str().into(),
+            stamp,
+            next_queue: AtomicU32::new(0),
+            log_begun: AtomicBool::new(engine.watermark() > 0),
+            deliveries: Mutex::default(),
+            ticks: Mutex::new(Ticks {
+                flush_ms: now_ms.saturating_add(options.offset_flush_interval_ms),
+                scan_ms: now_ms.saturating_add(options.limits.client_scan_interval_ms),
+            }),
+            options,
+            engine,
+            clock,
+            state,
+        }))
+    }
+
+    /// Flushes offsets, then closes the engine: waits for what is pending and writes a checkpoint. A second call does nothing.
+    ///
+    /// # Errors
+    /// Those of [`Engine::close`].
+    pub fn close(&self) -> Result<(), CloseError> {
+        self.flush_offsets();
+        self.engine.close()
+    }
+
+    /// Names who hears of changes; only the first call counts.
+    pub fn set_listener(&self, listener: Arc<dyn Listener>) {
+        if self.state.listener.set(listener).is_ok()
+            && let (Some(listener), Some(due_ms)) =
+                (self.state.listener.get(), self.state.timers.next_due_ms())
+        {
+            listener.timer_due(due_ms);
+        }
+    }
+
+    /// Does the periodic work that is due: flushes offsets, forgets clients and locks that have expired. Returns when it
+    /// should be called next.
+    pub fn tick(&self) -> i64 {
+        let now_ms = self.clock.now_ms();
+        let limits = &self.options.limits;
+        let (flush, scan, next_ms) = {
+            let mut ticks = self.ticks.lock();
+            let flush = take_due(&mut ticks.flush_ms, now_ms, self.options.offset_flush_interval_ms);
+            let scan = take_due(&mut ticks.scan_ms, now_ms, limits.client_scan_interval_ms);
+            (flush, scan, ticks.flush_ms.min(ticks.scan_ms))
+        };
+        if flush {
+            self.flush_offsets();
+            self.store_groups();
+        }
+        if scan {
+            self.expire_clients(now_ms);
+            self.locks.expire(now_ms, limits.lock_lease_ms);
+        }
+        next_ms
+    }
+
+    /// The options it was opened with.
+    pub fn options(&self) -> &BrokerOptions {
+        &self.options
+    }
+
+    /// The address that clients reach it at.
+    pub fn store_host(&self) -> SocketAddr {
+        self.options.store_host
+    }
+
+    /// The engine under it, for health and figures.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The time.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Takes or renews the locks of `queues` for one consumer of a group; says for each whether the consumer has it now. A
+    /// queue that does not exist is never locked.
+    pub fn lock_queues(&self, group: &str, client_id: &str, queues: &[QueueKey<'_>]) -> Vec<bool> {
+        let exists = |queue: &QueueKey<'_>| {
+            self.state
+                .topics
+                .get(queue.topic)
+                .is_some_and(|config| queue.queue_id < config.read_queues)
+        };
+        let existing: Vec<bool> = queues.iter().map(exists).collect();
+        let lockable = queues
+            .iter()
+            .zip(&existing)
+            .filter(|(_, exists)| **exists)
+            .map(|(queue, _)| *queue);
+        let lease_ms = self.options.limits.lock_lease_ms;
+        let mut locked = self
+            .locks
+            .lock(group, client_id, lockable, self.clock.now_ms(), lease_ms)
+            .into_iter();
+        existing
+            .into_iter()
+            .map(|exists| exists && locked.next() == Some(true))
+            .collect()
+    }
+
+    /// Gives up the locks of `queues` that a consumer holds.
+    pub fn unlock_queues(&self, group: &str, client_id: &str, queues: &[QueueKey<'_>]) {
+        self.locks.unlock(group, client_id, queues.iter().copied());
+    }
+
+    /// Appends a change of state.
+    pub(crate) fn append_change(
+        &self,
+        change: &Change<'_>,
+        done: impl FnOnce(Result<(), AppendError>) + Send + 'static,
+    ) {
+        let (kind, payload) = change.encode();
+        self.append_state(kind, &payload, done);
+    }
+
+    pub(crate) fn append_state(
+        &self,
+        kind: u16,
+        payload: &[u8],
+        done: impl FnOnce(Result<(), AppendError>) + Send + 'static,
+    ) {
+        let record = state(kind, payload, self.clock.now_ms());
+        self.engine.append(record, |appended| done(appended.map(|_| ())));
+    }
+
+    /// Makes sure that the next record is not the log's first: position 0 in a delivered record's
+    /// `prepared_transaction_offset` would say that it delivers nothing.
+    pub(crate) fn begin_log(&self) {
+        if !self.log_begun.load(Ordering::Relaxed) {
+            let begin: EncodedRecord = {
+                let (kind, payload) = Change::Nothing.encode();
+                state(kind, &payload, self.clock.now_ms())
+            };
+            // Whoever comes here before the flag is set appends one as well; each is ahead of its own message.
+            self.engine.append(begin, |_| {});
+            self.log_begun
+                .store(self.engine.watermark() > 0, Ordering::Relaxed);
+        }
+    }
+
+    /// A queue, where the client leaves the choice.
+    pub(crate) fn choose_queue(&self, queues: u32) -> u32 {
+        self.next_queue.fetch_add(1, Ordering::Relaxed) % queues.max(1)
+    }
+
+    pub(crate) fn topics_changed(&self) {
+        if let Some(listener) = self.state.listener.get() {
+            listener.topics_changed();
+        }
+    }
+}
+
+/// Whether something periodic is due, and sets when it is due next. A clock that was set back does not delay it by more than
+/// one interval.
+fn take_due(at_ms: &mut i64, now_ms: i64, interval_ms: i64) -> bool {
+    let due = now_ms >= *at_ms;
+    let next_ms = now_ms.saturating_add(interval_ms);
+    if due || *at_ms > next_ms {
+        *at_ms = next_ms;
+    }
+    due
+}

@@ -1,0 +1,363 @@
+//! The offsets, in memory and as the log has them.
+//!
+//! Each queue of a group has two: `live` is what queries see, `logged` is what the log says so far and what a checkpoint
+//! holds. Between them are commits that wait for the next flush (`dirty`) and flushes whose record is not applied yet
+//! (`in_flight`). While there are any of those, `live` is ahead of the log and an applied record does not touch it.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::hash_map::EntryRef;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+
+use crate::state::{Fields, Writer};
+
+/// Groups are spread over so many locks.
+const SHARDS: usize = 16;
+/// No offset.
+const NONE: i64 = -1;
+
+/// The offset table.
+pub(crate) struct OffsetTable {
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: FixedState,
+}
+
+#[derive(Default)]
+struct Shard {
+    groups: HashMap<Arc<str>, HashMap<Arc<str>, HashMap<u32, Slot>>>,
+    dirty: Vec<QueueOfGroup>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    live: i64,
+    logged: i64,
+    in_flight: u32,
+    dirty: bool,
+}
+
+impl Slot {
+    const EMPTY: Self = Self {
+        live: NONE,
+        logged: NONE,
+        in_flight: 0,
+        dirty: false,
+    };
+}
+
+/// One queue of one group.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueOfGroup {
+    pub(crate) group: Arc<str>,
+    pub(crate) topic: Arc<str>,
+    pub(crate) queue_id: u32,
+}
+
+/// An offset that is on its way into the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Flushing {
+    pub(crate) queue: QueueOfGroup,
+    pub(crate) offset: i64,
+}
+
+impl fmt::Debug for OffsetTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups: usize = self.shards.iter().map(|shard| shard.lock().groups.len()).sum();
+        write!(f, "offsets of {groups} groups")
+    }
+}
+
+impl Shard {
+    fn slot(&mut self, group: &str, topic: &str, queue_id: u32) -> &mut Slot {
+        let topics = entry(&mut self.groups, group);
+        entry(topics, topic).entry(queue_id).or_insert(Slot::EMPTY)
+    }
+
+    fn find(&mut self, queue: &QueueOfGroup) -> Option<&mut Slot> {
+        self.groups
+            .get_mut(&*queue.group)?
+            .get_mut(&*queue.topic)?
+            .get_mut(&queue.queue_id)
+    }
+
+    /// The names as the table has them, so that a dirty entry copies none.
+    fn names(&self, group: &str, topic: &str, queue_id: u32) -> Option<QueueOfGroup> {
+        let (group, topics) = self.groups.get_key_value(group)?;
+        let (topic, _) = topics.get_key_value(topic)?;
+        Some(QueueOfGroup {
+            group: group.clone(),
+            topic: topic.clone(),
+            queue_id,
+        })
+    }
+}
+
+/// The value under `name`, made if it is not there; the name is copied only then.
+fn entry<'a, V: Default>(map: &'a mut HashMap<Arc<str>, V>, name: &str) -> &'a mut V {
+    match map.entry_ref(name) {
+        EntryRef::Occupied(entry) => entry.into_mut(),
+        EntryRef::Vacant(entry) => entry.insert_with_key(name.into(), V::default()),
+    }
+}
+
+impl OffsetTable {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: Default::default(),
+            hasher: FixedState::default(),
+        }
+    }
+
+    fn shard(&self, group: &str) -> &Mutex<Shard> {
+        // The index is below the length by construction.
+        &self.shards[self.hasher.hash_one(group) as usize % SHARDS]
+    }
+
+    /// The offset of a queue, if there is one.
+    pub(crate) fn get(&self, group: &str, topic: &str, queue_id: u32) -> Option<i64> {
+        let shard = self.shard(group).lock();
+        let slot = shard.groups.get(group)?.get(topic)?.get(&queue_id)?;
+        (slot.live != NONE).then_some(slot.live)
+    }
+
+    /// Commits an offset; the next flush makes it durable.
+    pub(crate) fn commit(&self, group: &str, topic: &str, queue_id: u32, offset: i64) {
+        let mut shard = self.shard(group).lock();
+        let slot = shard.slot(group, topic, queue_id);
+        if slot.live == offset {
+            return;
+        }
+        slot.live = offset;
+        if !std::mem::replace(&mut slot.dirty, true)
+            && let Some(names) = shard.names(group, topic, queue_id)
+        {
+            shard.dirty.push(names);
+        }
+    }
+
+    /// Commits an offset whose record the caller appends right away, and reports with [`OffsetTable::failed`] if that fails.
+    pub(crate) fn commit_now(
+        &self,
+        group: &str,
+        topic: &str,
+        queue_id: u32,
+        offset: i64,
+    ) -> Option<Flushing> {
+        let mut shard = self.shard(group).lock();
+        let slot = shard.slot(group, topic, queue_id);
+        slot.live = offset;
+        slot.in_flight += 1;
+        let queue = shard.names(group, topic, queue_id)?;
+        Some(Flushing { queue, offset })
+    }
+
+    /// Takes what is dirty, to be logged.
+    pub(crate) fn take_dirty(&self) -> Vec<Flushing> {
+        let mut flushing = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            for queue in std::mem::take(&mut shard.dirty) {
+                // Gone with its topic or group.
+                let Some(slot) = shard.find(&queue) else { continue };
+                slot.dirty = false;
+                slot.in_flight += 1;
+                let offset = slot.live;
+                flushing.push(Flushing { queue, offset });
+            }
+        }
+        flushing
+    }
+
+    /// The record of these was not logged: they are dirty again.
+    pub(crate) fn failed(&self, flushing: Vec<Flushing>) {
+        for Flushing { queue, .. } in flushing {
+            let mut shard = self.shard(&queue.group).lock();
+            let Some(slot) = shard.find(&queue) else { continue };
+            slot.in_flight = slot.in_flight.saturating_sub(1);
+            if !std::mem::replace(&mut slot.dirty, true) {
+                shard.dirty.push(queue);
+            }
+        }
+    }
+
+    /// The record of these has been applied.
+    pub(crate) fn landed(&self, flushing: &[Flushing]) {
+        for Flushing { queue, .. } in flushing {
+            let mut shard = self.shard(&queue.group).lock();
+            let Some(slot) = shard.find(queue) else { continue };
+            slot.in_flight = slot.in_flight.saturating_sub(1);
+            // Two commits at once may reach the log in the other order than memory; memory is what was answered to queries.
+            if slot.in_flight == 0 && !slot.dirty && slot.live != slot.logged {
+                slot.dirty = true;
+                shard.dirty.push(queue.clone());
+            }
+        }
+    }
+
+    /// Takes in what the log says.
+    pub(crate) fn apply(&self, group: &str, topic: &str, queue_id: u32, offset: i64) {
+        let mut shard = self.shard(group).lock();
+        let slot = shard.slot(group, topic, queue_id);
+        slot.logged = offset;
+        if slot.in_flight == 0 && !slot.dirty {
+            slot.live = offset;
+        }
+    }
+
+    pub(crate) fn remove_topic(&self, topic: &str) {
+        for shard in &self.shards {
+            shard.lock().groups.retain(|_, topics| {
+                topics.remove(topic);
+                !topics.is_empty()
+            });
+        }
+    }
+
+    pub(crate) fn remove_group(&self, group: &str) {
+        self.shard(group).lock().groups.remove(group);
+    }
+
+    /// The topics in which `group` has offsets.
+    pub(crate) fn topics_of(&self, group: &str) -> Vec<Arc<str>> {
+        let shard = self.shard(group).lock();
+        shard
+            .groups
+            .get(group)
+            .map(|topics| topics.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// The groups that have offsets in `topic`.
+    pub(crate) fn groups_of(&self, topic: &str) -> Vec<Arc<str>> {
+        let mut found = HashSet::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let groups = shard
+                .groups
+                .iter()
+                .filter(|(_, topics)| topics.contains_key(topic));
+            found.extend(groups.map(|(group, _)| group.clone()));
+        }
+        found.into_iter().collect()
+    }
+
+    pub(crate) fn encode(&self) -> Writer {
+        let mut out = Writer::new();
+        let count_at = out.count_later();
+        let mut count = 0;
+        for shard in &self.shards {
+            let shard = shard.lock();
+            for (group, topics) in &shard.groups {
+                for (topic, queues) in topics {
+                    let logged = || queues.iter().filter(|(_, slot)| slot.logged != NONE);
+                    let queues_count = logged().count();
+                    if queues_count == 0 {
+                        continue;
+                    }
+                    count += 1;
+                    out.text(group);
+                    out.text(topic);
+                    out.count(queues_count);
+                    for (queue_id, slot) in logged() {
+                        out.u32(*queue_id);
+                        out.i64(slot.logged);
+                    }
+                }
+            }
+        }
+        out.set_count(count_at, count);
+        out
+    }
+
+    pub(crate) fn restore(&self, fields: &mut Fields<'_>) -> Option<()> {
+        for shard in &self.shards {
+            *shard.lock() = Shard::default();
+        }
+        for _ in 0..fields.count(12)? {
+            let (group, topic) = (fields.text()?, fields.text()?);
+            for _ in 0..fields.count(12)? {
+                let (queue_id, offset) = (fields.u32()?, fields.i64()?);
+                self.apply(group, topic, queue_id, offset);
+            }
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the engine does with a flush that succeeds: apply, then the callback.
+    fn land(table: &OffsetTable, flushing: &[Flushing]) {
+        for Flushing { queue, offset } in flushing {
+            table.apply(&queue.group, &queue.topic, queue.queue_id, *offset);
+        }
+        table.landed(flushing);
+    }
+
+    fn logged(table: &OffsetTable) -> Option<i64> {
+        let copy = OffsetTable::new();
+        copy.restore(&mut Fields::new(&table.encode().finish()))?;
+        copy.get("g", "t", 0)
+    }
+
+    #[test]
+    fn a_commit_is_seen_at_once_and_flushed_once() {
+        let table = OffsetTable::new();
+        table.commit("g", "t", 0, 5);
+        table.commit("g", "t", 0, 6);
+        assert_eq!(table.get("g", "t", 0), Some(6));
+        assert_eq!(logged(&table), None);
+        let flushing = table.take_dirty();
+        assert_eq!(flushing.len(), 1);
+        assert!(table.take_dirty().is_empty());
+        land(&table, &flushing);
+        assert_eq!(logged(&table), Some(6));
+        table.commit("g", "t", 0, 6);
+        assert!(table.take_dirty().is_empty(), "nothing has changed");
+    }
+
+    #[test]
+    fn a_record_that_lands_late_does_not_undo_a_newer_commit() {
+        let table = OffsetTable::new();
+        table.commit("g", "t", 0, 50);
+        land(&table, &table.take_dirty());
+        table.commit("g", "t", 0, 60);
+        let first = table.take_dirty();
+        table.commit("g", "t", 0, 50);
+        land(&table, &first);
+        assert_eq!((table.get("g", "t", 0), logged(&table)), (Some(50), Some(60)));
+        land(&table, &table.take_dirty());
+        assert_eq!((table.get("g", "t", 0), logged(&table)), (Some(50), Some(50)));
+    }
+
+    #[test]
+    fn a_failed_flush_is_tried_again_with_the_newest_value() {
+        let table = OffsetTable::new();
+        table.commit("g", "t", 0, 1);
+        let first = table.take_dirty();
+        table.commit("g", "t", 0, 2);
+        table.failed(first);
+        let second = table.take_dirty();
+        assert_eq!(second.iter().map(|one| one.offset).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn offsets_go_with_their_topic() {
+        let table = OffsetTable::new();
+        table.commit("g", "t", 0, 1);
+        table.commit("g", "u", 0, 1);
+        table.remove_topic("t");
+        assert_eq!(table.get("g", "t", 0), None);
+        assert_eq!(table.take_dirty().len(), 1);
+        assert_eq!(table.topics_of("g").len(), 1);
+        assert_eq!(table.groups_of("u").len(), 1);
+        table.remove_group("g");
+        assert!(table.groups_of("u").is_empty());
+    }
+}

@@ -1,0 +1,130 @@
+//! How a broker is opened, and every bound that it keeps.
+
+use std::net::SocketAddr;
+
+use crate::topic::perm;
+
+/// How a broker is opened.
+#[derive(Debug, Clone)]
+pub struct BrokerOptions {
+    /// Name of the cluster; stored with every message and answered to clients.
+    pub cluster_name: String,
+    /// Name of this broker in the cluster.
+    pub broker_name: String,
+    /// Number of this broker under its name; 0 is the master.
+    pub broker_id: u64,
+    /// Address that clients reach this broker at. It becomes part of every message and of offset message ids.
+    pub store_host: SocketAddr,
+    /// Region that is stored with every message and answered to clients.
+    pub region: String,
+    /// Whether clients are asked to trace.
+    pub trace_on: bool,
+    /// What clients may do here at all; see [`perm`].
+    pub perm: u32,
+    /// Whether a first send creates its topic.
+    pub auto_create_topic: bool,
+    /// Whether the first use creates a consumer group.
+    pub auto_create_group: bool,
+    /// Queues of the template for new topics.
+    pub default_topic_queues: u32,
+    /// How often dirty offsets become a state record.
+    pub offset_flush_interval_ms: i64,
+    /// An entry this near to the log's end counts as being in memory when the start of a new group on a young topic is decided,
+    /// beside what the tail cache holds: a log so short is surely in the page cache.
+    pub young_log_size_bytes: u64,
+    /// First bytes of generated message ids; different for each life of each broker (address, process id, random).
+    pub message_id_seed: [u8; 10],
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl BrokerOptions {
+    /// Defaults for a broker that clients reach at `store_host`.
+    pub fn new(store_host: SocketAddr) -> Self {
+        Self {
+            cluster_name: "DefaultCluster".to_owned(),
+            broker_name: "kourou".to_owned(),
+            broker_id: 0,
+            store_host,
+            region: "DefaultRegion".to_owned(),
+            trace_on: true,
+            perm: perm::READ | perm::WRITE,
+            auto_create_topic: true,
+            auto_create_group: true,
+            default_topic_queues: 8,
+            offset_flush_interval_ms: 1_000,
+            young_log_size_bytes: 256 << 20,
+            message_id_seed: [0; 10],
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Bounds of one broker.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Longest body of a message, and longest body of a batch.
+    pub body_size_bytes_max: usize,
+    /// Longest property string, what the broker adds included.
+    pub properties_size_bytes_max: usize,
+    /// Most messages in one batch.
+    pub batch_messages_max: usize,
+    /// Most topics.
+    pub topics_max: usize,
+    /// Most consumer groups.
+    pub groups_max: usize,
+    /// Most queues of one topic.
+    pub queues_per_topic_max: u32,
+    /// Most sends that wait for topics being created.
+    pub creation_waiters_max: usize,
+    /// Most pulls held at once.
+    pub holds_max: usize,
+    /// Most messages of one pull from memory.
+    pub pull_hot_messages_max: usize,
+    /// Most bytes of one pull from memory; the first message is always allowed.
+    pub pull_hot_size_bytes_max: usize,
+    /// Most messages of one pull from the disk.
+    pub pull_cold_messages_max: usize,
+    /// Most bytes of one pull from the disk; the first message is always allowed.
+    pub pull_cold_size_bytes_max: usize,
+    /// Most queue entries that one filtered pull looks at.
+    pub pull_scan_entries_max: usize,
+    /// A client that has not been heard for so long is gone.
+    pub client_expiry_ms: i64,
+    /// How often expired clients and locks are looked for.
+    pub client_scan_interval_ms: i64,
+    /// How long a queue lock holds after its last refresh.
+    pub lock_lease_ms: i64,
+    /// Most timers whose delivery is being written at once.
+    pub timers_in_flight_max: usize,
+    /// How long timers wait after a delivery was refused.
+    pub timer_retry_ms: i64,
+    /// Most queues whose offsets one state record holds.
+    pub offsets_per_record_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_size_bytes_max: 4 << 20,
+            properties_size_bytes_max: 32_767,
+            batch_messages_max: 65_536,
+            topics_max: 1_000_000,
+            groups_max: 1_000_000,
+            queues_per_topic_max: 65_536,
+            creation_waiters_max: 16_384,
+            holds_max: 100_000,
+            pull_hot_messages_max: 32,
+            pull_hot_size_bytes_max: 256 << 10,
+            pull_cold_messages_max: 8,
+            pull_cold_size_bytes_max: 64 << 10,
+            pull_scan_entries_max: 800,
+            client_expiry_ms: 120_000,
+            client_scan_interval_ms: 10_000,
+            lock_lease_ms: 60_000,
+            timers_in_flight_max: 4_096,
+            timer_retry_ms: 100,
+            offsets_per_record_max: 4_096,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Pull: the checks, then the records.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kourou_engine::{IndexEntry, ReadError};
+
+use super::filter::is_tag;
+use super::scan::{Room, Scan, Visit};
+use super::{Empty, PullError, PullOutcome, PullPlace, PullRequest, PullStatus, Pulled, TagFilter};
+use crate::broker::Broker;
+use crate::client::MessageModel;
+use crate::group::GroupConfig;
+use crate::text::Text;
+use crate::topic::{TopicConfig, perm};
+
+/// A pull that has passed the checks.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted {
+    pub(crate) topic: Arc<TopicConfig>,
+    pub(crate) group: Arc<GroupConfig>,
+    pub(crate) queue_id: u32,
+    pub(crate) filter: TagFilter,
+}
+
+/// A pull whose records are on the disk.
+pub struct ColdPull {
+    broker: Arc<Broker>,
+    admitted: Admitted,
+    place: PullPlace,
+    offset: u64,
+    messages_max: usize,
+}
+
+impl fmt::Debug for ColdPull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ColdPull")
+            .field("topic", &self.admitted.topic.name)
+            .field("queue_id", &self.admitted.queue_id)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Answers a pull from memory, without blocking, or says that the disk must be read. Commits the offset that came with it.
+    ///
+    /// # Errors
+    /// Those of [`PullError`].
+    pub fn pull(self: &Arc<Self>, request: &PullRequest) -> Result<PullOutcome, PullError> {
+        let admitted = self.admit_pull(request)?;
+        if let Some(offset) = request.commit_offset.filter(|offset| *offset >= 0) {
+            self.state
+                .offsets
+                .commit(&request.group, &request.topic, admitted.queue_id, offset);
+        }
+        let mut place = PullPlace {
+            next_offset: 0,
+            min_offset: 0,
+            max_offset: 0,
+            suggest_broker_id: 0,
+            topic_sys_flag: admitted.topic.sys_flag,
+            group_sys_flag: admitted.group.sys_flag,
+        };
+        let empty = |status: PullStatus, place: PullPlace| {
+            Ok(PullOutcome::Empty(Empty {
+                status,
+                code: status.code(request.offset),
+                place,
+            }))
+        };
+        let Some(range) = self.engine.queue_range(&request.topic, admitted.queue_id) else {
+            return empty(PullStatus::NoMatchedLogicQueue, place);
+        };
+        (place.min_offset, place.max_offset) = (range.min, range.max);
+        if range.max == 0 {
+            return empty(PullStatus::NoMessageInQueue, place);
+        }
+        let offset = match u64::try_from(request.offset) {
+            Ok(offset) if offset >= range.min => offset,
+            _ => {
+                place.next_offset = range.min;
+                return empty(PullStatus::OffsetTooSmall, place);
+            }
+        };
+        if offset >= range.max {
+            place.next_offset = range.max;
+            let is_next = offset == range.max;
+            return empty(
+                if is_next {
+                    PullStatus::OffsetOverflowOne
+                } else {
+                    PullStatus::OffsetOverflowBadly
+                },
+                place,
+            );
+        }
+
+        let messages_max = usize::try_from(request.messages_max).unwrap_or(0).max(1);
+        let room = Room::hot(&self.options.limits, messages_max);
+        let mut records = Vec::new();
+        let mut size_bytes = 0;
+        let mut is_cold = false;
+        let scan = self.scan(&admitted, messages_max);
+        place.next_offset = scan.run(offset, |entry| {
+            if !room.fits(records.len(), size_bytes, entry.size_bytes) {
+                return Visit::Left;
+            }
+            let Some(record) = self.engine.read_hot(entry.position, entry.size_bytes) else {
+                // What is in memory is answered now, what is on the disk by the next pull.
+                is_cold = records.is_empty();
+                return Visit::Left;
+            };
+            size_bytes += record.len();
+            if records.is_empty() {
+                records.reserve_exact(expected(&room, range.max - entry.queue_offset));
+            }
+            records.push(record);
+            if records.len() < room.messages_max {
+                Visit::Taken
+            } else {
+                Visit::TakenLast
+            }
+        });
+        if is_cold {
+            let offset = place.next_offset;
+            return Ok(PullOutcome::Cold(ColdPull {
+                broker: self.clone(),
+                admitted,
+                place,
+                offset,
+                messages_max,
+            }));
+        }
+        if records.is_empty() {
+            return empty(PullStatus::NoMatchedMessage, place);
+        }
+        Ok(PullOutcome::Found(Pulled {
+            records,
+            size_bytes,
+            place,
+        }))
+    }
+
+    fn scan<'a>(&'a self, admitted: &'a Admitted, messages_max: usize) -> Scan<'a> {
+        Scan {
+            engine: &self.engine,
+            topic: &admitted.topic.name,
+            queue_id: admitted.queue_id,
+            filter: &admitted.filter,
+            entries_max: messages_max.max(self.options.limits.pull_scan_entries_max),
+        }
+    }
+
+    /// The checks of a pull, in the order in which their failures are reported.
+    pub(crate) fn admit_pull(&self, request: &PullRequest) -> Result<Admitted, PullError> {
+        if !perm::is_readable(self.options.perm) {
+            return Err(PullError::BrokerNotReadable {
+                broker: self.options.store_host,
+            });
+        }
+        let Some(group) = self.group_in_use(&request.group) else {
+            return Err(PullError::GroupNotExist {
+                group: request.group.clone(),
+            });
+        };
+        if !group.consume_enable {
+            return Err(PullError::GroupForbidden {
+                group: request.group.clone(),
+            });
+        }
+        let Some(topic) = self.state.topics.get(&request.topic) else {
+            return Err(PullError::TopicNotExist {
+                topic: request.topic.clone(),
+            });
+        };
+        if !perm::is_readable(topic.perm) {
+            return Err(PullError::TopicNotReadable {
+                topic: request.topic.clone(),
+            });
+        }
+        let queue_id = u32::try_from(request.queue_id)
+            .ok()
+            .filter(|queue_id| *queue_id < topic.read_queues);
+        let Some(queue_id) = queue_id else {
+            return Err(PullError::QueueNotExist {
+                topic: request.topic.clone(),
+                queue_id: request.queue_id,
+                queues: topic.read_queues,
+            });
+        };
+        let filter = self.filter_of(request, &group)?;
+        Ok(Admitted {
+            topic,
+            group,
+            queue_id,
+            filter,
+        })
+    }
+
+    fn filter_of(&self, request: &PullRequest, group: &GroupConfig) -> Result<TagFilter, PullError> {
+        let (filter, expression_type) = match &request.subscription {
+            Some(inline) => (TagFilter::of_inline(inline)?, inline.expression_type.clone()),
+            None => {
+                let subscribed = self.clients.subscribed(&request.group, &request.topic);
+                let subscribed = subscribed.ok_or(PullError::GroupNotOnline)?;
+                if !group.consume_broadcast_enable && subscribed.message_model == MessageModel::Broadcasting {
+                    return Err(PullError::BroadcastForbidden {
+                        group: request.group.clone(),
+                    });
+                }
+                let subscription = subscribed.subscription.ok_or(PullError::SubscriptionNotExist)?;
+                if subscription.data.version < request.sub_version {
+                    return Err(PullError::SubscriptionNotLatest);
+                }
+                let expression_type = &subscription.data.expression_type;
+                if is_tag(expression_type) {
+                    return Ok(subscription.filter);
+                }
+                (subscription.filter, Text::from(expression_type.as_str()))
+            }
+        };
+        if is_tag(&expression_type) {
+            Ok(filter)
+        } else {
+            Err(PullError::FilterNotSupported { expression_type })
+        }
+    }
+}
+
+impl ColdPull {
+    /// Reads the records. Blocks on the disk; at most one batch of the size that [`crate::Limits`] names for the disk.
+    ///
+    /// # Errors
+    /// If the first record that is wanted cannot be read. A later one ends the batch and is reported by the next pull.
+    pub fn load(self) -> Result<PullOutcome, PullError> {
+        let Self {
+            broker,
+            admitted,
+            mut place,
+            offset,
+            messages_max,
+        } = self;
+        let room = Room::cold(&broker.options.limits, messages_max);
+        let mut records: Vec<Bytes> = Vec::with_capacity(room.messages_max);
+        let mut size_bytes = 0;
+        let mut removed = None;
+        let mut failed = None;
+        place.next_offset = broker
+            .scan(&admitted, messages_max)
+            .run(offset, |entry: &IndexEntry| {
+                if !room.fits(records.len(), size_bytes, entry.size_bytes) {
+                    return Visit::Left;
+                }
+                match broker.engine.read(entry.position, entry.size_bytes) {
+                    Ok(record) => {
+                        size_bytes += record.len();
+                        records.push(record);
+                        if records.len() < room.messages_max {
+                            Visit::Taken
+                        } else {
+                            Visit::TakenLast
+                        }
+                    }
+                    Err(ReadError::Outside { .. }) if records.is_empty() => {
+                        removed = Some(entry.queue_offset);
+                        Visit::Left
+                    }
+                    Err(error) => {
+                        if records.is_empty() {
+                            failed = Some(error);
+                        }
+                        Visit::Left
+                    }
+                }
+            });
+        if let Some(error) = failed {
+            return Err(PullError::Read(error));
+        }
+        if records.is_empty() {
+            let status = match removed {
+                Some(offset) => {
+                    // Its segment expired since the range was looked up; the queue begins later by now.
+                    let min = broker.min_offset(&admitted.topic.name, admitted.queue_id);
+                    (place.min_offset, place.next_offset) = (min, min.max(offset + 1));
+                    PullStatus::MessageWasRemoving
+                }
+                None => PullStatus::NoMatchedMessage,
+            };
+            return Ok(PullOutcome::Empty(Empty {
+                status,
+                code: status.code(1),
+                place,
+            }));
+        }
+        Ok(PullOutcome::Found(Pulled {
+            records,
+            size_bytes,
+            place,
+        }))
+    }
+}
+
+/// How many records to make room for.
+fn expected(room: &Room, available: u64) -> usize {
+    usize::try_from(available)
+        .unwrap_or(usize::MAX)
+        .min(room.messages_max)
+}

@@ -1,0 +1,177 @@
+//! The checks of a send, in the order in which their failures are reported, and where the message goes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::{BatchError, SendError, SendRequest};
+use crate::broker::Broker;
+use crate::client::{SYS_FLAG_UNIT, SYS_FLAG_UNIT_SUBSCRIBED};
+use crate::name;
+use crate::property::Properties;
+use crate::topic::{TopicConfig, perm};
+
+/// Queues of a dead-letter topic.
+const DLQ_QUEUES: u32 = 1;
+/// Queues of a retry topic that is made by a send to it.
+const RETRY_QUEUES: u32 = 1;
+
+/// Transaction bits of a message's flags.
+const SYS_FLAG_TRANSACTION: i32 = 0xC;
+
+/// What the checks came to.
+#[derive(Debug)]
+pub(super) enum Checked<'a> {
+    /// The message goes there.
+    Go(Place<'a>),
+    /// This topic must be made first.
+    Make(TopicConfig),
+}
+
+/// Where a message goes.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    pub(super) topic: Cow<'a, str>,
+    pub(super) queue_id: u32,
+    pub(super) config: Arc<TopicConfig>,
+    /// It has been tried often enough and goes to the dead letters.
+    pub(super) is_dead: bool,
+}
+
+impl Broker {
+    pub(super) fn check_send<'a>(
+        &self,
+        request: &'a SendRequest,
+        properties: &Properties<'_>,
+    ) -> Result<Checked<'a>, SendError> {
+        let known = self.state.topics.get(&request.topic);
+        if !perm::is_writable(self.options.perm) && known.as_ref().is_some_and(|config| config.order) {
+            return Err(SendError::BrokerNotWritable {
+                broker: self.options.store_host,
+            });
+        }
+        let config = match known {
+            // Only a name that has passed the check can be in the table.
+            Some(config) => config,
+            None => {
+                name::check_topic(&request.topic)?;
+                let config = self.topic_of_first_send(request);
+                let config = config.ok_or_else(|| SendError::TopicNotExist {
+                    topic: request.topic.clone(),
+                })?;
+                return Ok(Checked::Make(config));
+            }
+        };
+        if !name::is_sendable(&request.topic) {
+            return Err(SendError::TopicForbidden {
+                topic: request.topic.clone(),
+            });
+        }
+        let queue_id = self.queue_of_send(request, &config)?;
+        if request.is_batch {
+            check_batch(request, properties)?;
+        } else {
+            if let Some(group) = name::retry_group(&request.topic)
+                && self.is_dead(group, request)?
+            {
+                return Ok(self.to_dead_letters(group));
+            }
+            if properties.is_transaction && !(request.reconsume_times > 0 && properties.delay_level > 0)
+                || request.sys_flag & SYS_FLAG_TRANSACTION != 0
+            {
+                return Err(SendError::TransactionForbidden {
+                    broker: self.options.store_host,
+                });
+            }
+        }
+        Ok(Checked::Go(Place {
+            topic: Cow::Borrowed(&request.topic),
+            queue_id,
+            config,
+            is_dead: false,
+        }))
+    }
+
+    fn topic_of_first_send(&self, request: &SendRequest) -> Option<TopicConfig> {
+        let is_retry = name::is_retry_topic(&request.topic);
+        let sys_flag = match (request.unit_mode, is_retry) {
+            (false, _) => 0,
+            (true, true) => SYS_FLAG_UNIT_SUBSCRIBED,
+            (true, false) => SYS_FLAG_UNIT,
+        };
+        self.topic_after_template(
+            &request.topic,
+            &request.default_topic,
+            request.default_topic_queues,
+            sys_flag,
+        )
+        .or_else(|| {
+            is_retry.then(|| TopicConfig {
+                sys_flag,
+                ..TopicConfig::new(request.topic.as_str(), RETRY_QUEUES)
+            })
+        })
+    }
+
+    fn queue_of_send(&self, request: &SendRequest, config: &TopicConfig) -> Result<u32, SendError> {
+        let Ok(queue_id) = u32::try_from(request.queue_id) else {
+            return Ok(self.choose_queue(config.write_queues));
+        };
+        // Either count: queues that are being closed for writing, or are not open for reading yet, still take messages.
+        let queues = config.write_queues.max(config.read_queues);
+        if queue_id >= queues {
+            return Err(SendError::QueueNotExist {
+                topic: request.topic.clone(),
+                queue_id: request.queue_id,
+                queues,
+                producer: request.born_host,
+            });
+        }
+        Ok(queue_id)
+    }
+
+    /// Whether a message that is sent to its group's retry topic has been tried often enough, or cannot be tried later because
+    /// the group consumes in order.
+    fn is_dead(&self, group: &str, request: &SendRequest) -> Result<bool, SendError> {
+        let Some(config) = self.group_in_use(group) else {
+            return Err(SendError::GroupNotExist {
+                group: group.to_owned(),
+            });
+        };
+        let times_max = request.reconsume_times_max.unwrap_or(config.retry_times_max);
+        let lease_ms = self.options.limits.lock_lease_ms;
+        Ok(request.reconsume_times > times_max || self.locks.any_held(group, self.clock.now_ms(), lease_ms))
+    }
+
+    fn to_dead_letters(&self, group: &str) -> Checked<'static> {
+        let topic = name::dlq_topic(group);
+        match self.state.topics.get(&topic) {
+            Some(config) => Checked::Go(Place {
+                topic: Cow::Owned(topic),
+                queue_id: 0,
+                config,
+                is_dead: true,
+            }),
+            None => Checked::Make(TopicConfig::new(topic, DLQ_QUEUES)),
+        }
+    }
+}
+
+fn check_batch(request: &SendRequest, properties: &Properties<'_>) -> Result<(), BatchError> {
+    if name::is_retry_topic(&request.topic) {
+        return Err(BatchError::RetryTopic {
+            topic: request.topic.clone(),
+        });
+    }
+    if request.topic.len() > name::TOPIC_SIZE_BYTES_MAX {
+        return Err(BatchError::TopicTooLong {
+            size_bytes: request.topic.len(),
+        });
+    }
+    if properties.delay_level > 0 {
+        return Err(BatchError::Delayed);
+    }
+    if request.sys_flag & SYS_FLAG_TRANSACTION != 0 || properties.is_transaction {
+        return Err(BatchError::Transaction);
+    }
+    Ok(())
+}

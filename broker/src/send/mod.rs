@@ -1,0 +1,232 @@
+//! Sending: from a request to a durable record and its receipt.
+//!
+//! ```text
+//!  send ---> check ---> topic missing? create it, durable, and check again
+//!              |
+//!              v
+//!            place (retry limit -> dead letters; delay level -> schedule topic; queue)
+//!              |
+//!              v
+//!            encode (properties changed on the way, once) ---> engine append ---> receipt
+//! ```
+
+mod append;
+mod batch;
+mod check;
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kourou_engine::AppendError;
+use kourou_engine::record::EncodeError;
+use thiserror::Error;
+
+pub use batch::BatchError;
+
+use crate::code;
+use crate::name::NameError;
+use crate::text::Text;
+use crate::topic::TopicError;
+
+/// One send, single or batch, as any frontend has it. Cheap to make: texts and bytes share the frame they came in.
+#[derive(Debug, Clone)]
+pub struct SendRequest {
+    /// The producer's group.
+    pub producer_group: Text,
+    /// The topic.
+    pub topic: Text,
+    /// The topic that a new one copies.
+    pub default_topic: Text,
+    /// Queues that a new topic gets at the most.
+    pub default_topic_queues: i32,
+    /// The queue; below 0 the broker chooses one.
+    pub queue_id: i32,
+    /// Flags of the message: compressed or not, and how.
+    pub sys_flag: i32,
+    /// When the producer made the message.
+    pub born_ms: i64,
+    /// Who sends it.
+    pub born_host: SocketAddr,
+    /// The user's flag.
+    pub flag: i32,
+    /// The property string.
+    pub properties: Bytes,
+    /// How often the message has been consumed before, on a resend to a retry topic.
+    pub reconsume_times: i32,
+    /// Whether the producer works in a unit.
+    pub unit_mode: bool,
+    /// How often the consumer wants the message tried, on a resend to a retry topic.
+    pub reconsume_times_max: Option<i32>,
+    /// Whether the body is a batch of messages.
+    pub is_batch: bool,
+    /// The body, as it is to be delivered; or the batch.
+    pub body: Bytes,
+}
+
+/// What became of a send. The messages are durable and readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendReceipt {
+    /// Where it is stored: the broker's address.
+    pub store_host: SocketAddr,
+    /// Where it is stored: the position in the log, of a batch that of its first message.
+    pub position: u64,
+    /// Of a batch, the positions of all its messages; empty otherwise.
+    pub batch_positions: Vec<u64>,
+    /// The queue it is in.
+    pub queue_id: u32,
+    /// Its offset there, of a batch that of its first message.
+    pub queue_offset: u64,
+    /// The message's unique id.
+    pub transaction_id: Option<Text>,
+    /// The broker's region.
+    pub region: Arc<str>,
+    /// Whether the client should trace.
+    pub trace_on: bool,
+}
+
+impl SendReceipt {
+    /// The offset message id: in hexadecimal, address and position; of a batch all of them, joined by commas.
+    pub fn offset_msg_id(&self) -> String {
+        if self.batch_positions.is_empty() {
+            return offset_msg_id(self.store_host, self.position);
+        }
+        let mut ids = String::with_capacity(self.batch_positions.len() * 33);
+        for (at, position) in self.batch_positions.iter().enumerate() {
+            if at > 0 {
+                ids.push(',');
+            }
+            push_offset_msg_id(&mut ids, self.store_host, *position);
+        }
+        ids
+    }
+}
+
+/// The offset message id of the record at `position`.
+pub fn offset_msg_id(store_host: SocketAddr, position: u64) -> String {
+    let mut id = String::with_capacity(56);
+    push_offset_msg_id(&mut id, store_host, position);
+    id
+}
+
+fn push_offset_msg_id(id: &mut String, store_host: SocketAddr, position: u64) {
+    // Writing to a String does not fail.
+    let _ = match store_host.ip() {
+        IpAddr::V4(ip) => write!(id, "{:08X}", u32::from(ip)),
+        IpAddr::V6(ip) => write!(id, "{:032X}", u128::from(ip)),
+    };
+    let _ = write!(id, "{:08X}{position:016X}", store_host.port());
+}
+
+/// Why a send was refused. Unless it says otherwise, nothing was stored.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The broker takes no ordered messages.
+    #[error("the broker[{broker}] sending message is forbidden")]
+    BrokerNotWritable {
+        /// The broker.
+        broker: SocketAddr,
+    },
+    /// The topic's name is not a topic's.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The topic is the system's own.
+    #[error("Sending message to topic[{topic}] is forbidden.")]
+    TopicForbidden {
+        /// The topic.
+        topic: Text,
+    },
+    /// There is no such topic and none could be made.
+    #[error("topic[{topic}] not exist, apply first please!")]
+    TopicNotExist {
+        /// The topic.
+        topic: Text,
+    },
+    /// The topic had to be created and that failed.
+    #[error(transparent)]
+    TopicNotCreated(#[from] TopicError),
+    /// The topic has no such queue.
+    #[error(
+        "request queueId[{queue_id}] is illegal, topic[{topic}] has {queues} queues. Producer: {producer}"
+    )]
+    QueueNotExist {
+        /// The topic.
+        topic: Text,
+        /// What was asked for.
+        queue_id: i32,
+        /// What there is.
+        queues: u32,
+        /// Who asked.
+        producer: SocketAddr,
+    },
+    /// The retry topic's group does not exist.
+    #[error("subscription group not exist, {group}")]
+    GroupNotExist {
+        /// The group.
+        group: String,
+    },
+    /// Transactions are not served.
+    #[error("the broker[{broker}] sending transaction message is forbidden")]
+    TransactionForbidden {
+        /// The broker.
+        broker: SocketAddr,
+    },
+    /// Timers other than delay levels are not served.
+    #[error("accurate timer message is not enabled, timerWheelEnable is false")]
+    TimerNotEnabled,
+    /// The message cannot be stored as it is.
+    #[error("the message is illegal, maybe msg body or properties length not matched: {0}")]
+    Illegal(EncodeError),
+    /// The batch cannot be stored as it is.
+    #[error("the batch is illegal: {0}")]
+    IllegalBatch(#[from] BatchError),
+    /// The log did not take it.
+    #[error("{}", append_remark(.0))]
+    Store(AppendError),
+}
+
+impl SendError {
+    /// The protocol's number for it.
+    pub fn response_code(&self) -> i32 {
+        match self {
+            Self::BrokerNotWritable { .. }
+            | Self::TopicForbidden { .. }
+            | Self::TransactionForbidden { .. } => code::NO_PERMISSION,
+            Self::Name(_) | Self::QueueNotExist { .. } => code::INVALID_PARAMETER,
+            Self::TopicNotExist { .. } => code::TOPIC_NOT_EXIST,
+            Self::TopicNotCreated(source) => source.response_code(),
+            Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
+            Self::TimerNotEnabled => code::SYSTEM_ERROR,
+            Self::Illegal(_) | Self::IllegalBatch(_) => code::MESSAGE_ILLEGAL,
+            Self::Store(source) => append_code(source),
+        }
+    }
+}
+
+/// The protocol's number for a refused append.
+pub(crate) fn append_code(error: &AppendError) -> i32 {
+    match error {
+        AppendError::Busy { .. } => code::SYSTEM_BUSY,
+        AppendError::TooLarge { .. } => code::MESSAGE_ILLEGAL,
+        AppendError::Full { .. } | AppendError::Stopped(_) | AppendError::Closed => {
+            code::SERVICE_NOT_AVAILABLE
+        }
+        _ => code::SYSTEM_ERROR,
+    }
+}
+
+/// What a client is told of a refused append.
+pub(crate) fn append_remark(error: &AppendError) -> String {
+    match error {
+        AppendError::Busy { .. } => {
+            format!("[PC_SYNCHRONIZED]broker busy, start flow control for a while: {error}")
+        }
+        AppendError::TooLarge { .. } => format!("the message is illegal: {error}"),
+        AppendError::Full { .. } | AppendError::Stopped(_) | AppendError::Closed => {
+            format!("service not available now. {error}")
+        }
+        other => other.to_string(),
+    }
+}

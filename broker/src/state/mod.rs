@@ -1,0 +1,284 @@
+//! What the broker derives from the log: topics, groups, offsets, timers. One composite view, one checkpoint.
+//!
+//! A state record is one change. Its kind is the record's queue id, its payload begins with the version of the encoding:
+//!
+//! ```text
+//! kind 1  topic put      u8 version, bool only if absent, topic config
+//! kind 2  topic delete   u8 version, text topic
+//! kind 3  group put      u8 version, bool only if absent, group config
+//! kind 4  group delete   u8 version, text group, bool with its offsets
+//! kind 5  offsets        u8 version, u32 count, then text group, text topic, u32 queue id, i64 offset for each
+//! kind 6  nothing        u8 version
+//!
+//! checkpoint             u32 magic, u16 version, then topics, groups, offsets, timers, each as u64 size, bytes
+//! ```
+//!
+//! The checkpoint holds all that records before it meant, so that they may expire.
+
+mod codec;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use kourou_engine::record::{RecordView, STATE_TOPIC, SYS_FLAG_TRANSACTION_MASK};
+use kourou_engine::{Arrival, View};
+
+pub(crate) use codec::{Fields, Writer};
+
+use crate::group::{GroupConfig, GroupTable};
+use crate::name::SCHEDULE_TOPIC;
+use crate::offset::OffsetTable;
+use crate::receive::Holds;
+use crate::timer::{TimerTable, due_ms};
+use crate::topic::{Listener, TopicConfig, TopicTable};
+
+const VERSION: u8 = 1;
+const CHECKPOINT_MAGIC: u32 = u32::from_le_bytes(*b"KBst");
+const CHECKPOINT_VERSION: u16 = 1;
+
+/// One change, as it is logged.
+#[derive(Debug)]
+pub(crate) enum Change<'a> {
+    /// A topic is made or changed.
+    TopicPut {
+        /// Leave an existing topic as it is.
+        only_if_absent: bool,
+        config: &'a TopicConfig,
+    },
+    TopicDelete {
+        topic: &'a str,
+    },
+    /// A group is made or changed.
+    GroupPut {
+        /// Leave an existing group as it is.
+        only_if_absent: bool,
+        config: &'a GroupConfig,
+    },
+    GroupDelete {
+        group: &'a str,
+        with_offsets: bool,
+    },
+    /// Takes up the start of the log, so that position 0 is never that of a message.
+    Nothing,
+}
+
+const TOPIC_PUT: u32 = 1;
+const TOPIC_DELETE: u32 = 2;
+const GROUP_PUT: u32 = 3;
+const GROUP_DELETE: u32 = 4;
+const OFFSETS: u32 = 5;
+const NOTHING: u32 = 6;
+
+impl Change<'_> {
+    /// The record's kind and payload.
+    pub(crate) fn encode(&self) -> (u16, Vec<u8>) {
+        let mut out = Writer::new();
+        out.u8(VERSION);
+        let kind = match self {
+            Self::TopicPut {
+                only_if_absent,
+                config,
+            } => {
+                out.bool(*only_if_absent);
+                config.encode(&mut out);
+                TOPIC_PUT
+            }
+            Self::TopicDelete { topic } => {
+                out.text(topic);
+                TOPIC_DELETE
+            }
+            Self::GroupPut {
+                only_if_absent,
+                config,
+            } => {
+                out.bool(*only_if_absent);
+                config.encode(&mut out);
+                GROUP_PUT
+            }
+            Self::GroupDelete { group, with_offsets } => {
+                out.text(group);
+                out.bool(*with_offsets);
+                GROUP_DELETE
+            }
+            Self::Nothing => NOTHING,
+        };
+        (kind as u16, out.finish())
+    }
+}
+
+/// A record of committed offsets, as it is being put together.
+#[derive(Debug)]
+pub(crate) struct OffsetsWriter {
+    out: Writer,
+    count_at: usize,
+    count: usize,
+}
+
+impl OffsetsWriter {
+    pub(crate) const KIND: u16 = OFFSETS as u16;
+
+    pub(crate) fn new() -> Self {
+        let mut out = Writer::new();
+        out.u8(VERSION);
+        let count_at = out.count_later();
+        Self {
+            out,
+            count_at,
+            count: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, group: &str, topic: &str, queue_id: u32, offset: i64) {
+        self.out.text(group);
+        self.out.text(topic);
+        self.out.u32(queue_id);
+        self.out.i64(offset);
+        self.count += 1;
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.out.set_count(self.count_at, self.count);
+        self.out.finish()
+    }
+}
+
+/// The composite view.
+pub(crate) struct State {
+    pub(crate) topics: TopicTable,
+    pub(crate) groups: GroupTable,
+    pub(crate) offsets: OffsetTable,
+    pub(crate) timers: TimerTable,
+    pub(crate) holds: Holds,
+    pub(crate) listener: OnceLock<Arc<dyn Listener>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("topics", &self.topics)
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn apply_state(&self, kind: u32, payload: &[u8], store_ms: i64) -> Option<()> {
+        let mut fields = Fields::new(payload);
+        if fields.u8()? != VERSION {
+            return None;
+        }
+        match kind {
+            TOPIC_PUT => {
+                let only_if_absent = fields.bool()?;
+                self.topics
+                    .put(TopicConfig::decode(&mut fields)?, only_if_absent, store_ms);
+            }
+            TOPIC_DELETE => {
+                let topic = fields.text()?;
+                self.topics.remove(topic, store_ms);
+                self.offsets.remove_topic(topic);
+            }
+            GROUP_PUT => {
+                let only_if_absent = fields.bool()?;
+                self.groups
+                    .put(GroupConfig::decode(&mut fields)?, only_if_absent, store_ms);
+            }
+            GROUP_DELETE => {
+                let group = fields.text()?;
+                self.groups.remove(group, store_ms);
+                if fields.bool()? {
+                    self.offsets.remove_group(group);
+                }
+            }
+            OFFSETS => {
+                for _ in 0..fields.count(20)? {
+                    let (group, topic) = (fields.text()?, fields.text()?);
+                    let (queue_id, offset) = (fields.u32()?, fields.i64()?);
+                    // A flush may be overtaken by the topic's deletion; its offsets must not come back.
+                    if self.topics.contains(topic) {
+                        self.offsets.apply(group, topic, queue_id, offset);
+                    }
+                }
+            }
+            NOTHING => {}
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+impl View for State {
+    fn apply(&self, record: &RecordView<'_>) {
+        let origin = record.prepared_transaction_offset();
+        if origin > 0 && record.sys_flag() & SYS_FLAG_TRANSACTION_MASK == 0 {
+            self.timers.delivered(origin as u64);
+        }
+        let topic = record.topic();
+        if topic == STATE_TOPIC {
+            let kind = record.queue_id();
+            if self.apply_state(kind, record.body(), record.store_ms()).is_none() {
+                tracing::error!(
+                    kind,
+                    position = record.position(),
+                    "a state record means nothing to this version"
+                );
+            }
+        } else if topic == SCHEDULE_TOPIC {
+            let due_ms = due_ms(record.queue_id(), record.store_ms());
+            if self.timers.add(due_ms, record.position())
+                && let Some(listener) = self.listener.get()
+            {
+                listener.timer_due(due_ms);
+            }
+        }
+    }
+
+    fn arrived(&self, arrivals: &[Arrival<'_>]) {
+        self.holds.arrived(arrivals);
+    }
+
+    fn checkpoint(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.u32(CHECKPOINT_MAGIC);
+        out.u16(CHECKPOINT_VERSION);
+        for section in [
+            self.topics.encode(),
+            self.groups.encode(),
+            self.offsets.encode(),
+            self.timers.encode(),
+        ] {
+            out.section(&section);
+        }
+        out.finish()
+    }
+
+    fn restore(&self, state: &[u8]) -> Result<(), String> {
+        let mut fields = Fields::new(state);
+        if fields.u32() != Some(CHECKPOINT_MAGIC) {
+            return Err("it is not a broker's state".to_owned());
+        }
+        match fields.u16() {
+            Some(CHECKPOINT_VERSION) => {}
+            found => {
+                return Err(format!(
+                    "it has version {found:?}, this program reads {CHECKPOINT_VERSION}"
+                ));
+            }
+        }
+        let mut section = |what: &str, restore: &dyn Fn(&mut Fields<'_>) -> Option<()>| {
+            fields
+                .section()
+                .and_then(|mut section| restore(&mut section).filter(|()| section.is_empty()))
+                .ok_or_else(|| format!("its {what} are damaged"))
+        };
+        section("topics", &|fields| self.topics.restore(fields))?;
+        section("groups", &|fields| self.groups.restore(fields))?;
+        section("offsets", &|fields| self.offsets.restore(fields))?;
+        section("timers", &|fields| self.timers.restore(fields))?;
+        if fields.is_empty() {
+            Ok(())
+        } else {
+            Err("it is longer than it should be".to_owned())
+        }
+    }
+}
