@@ -1,1 +1,63 @@
-fn main() {}
+//! `kourou`: the broker, the name server and the command line in one binary.
+
+mod cli;
+mod commands;
+mod config;
+mod logging;
+mod node;
+mod output;
+mod welcome;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Task};
+use config::{ConfigError, Settings, Sources};
+use node::Role;
+
+/// What `sysexits` and clap say of a wrong command line, and so of a wrong configuration.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => serve(cli.flags.sources(), Role::All),
+        Some(Task::Namesrv(flags)) => serve(flags.sources(), Role::NameServer),
+        Some(Task::Broker(flags)) => serve(flags.sources(), Role::Broker),
+        Some(Task::Produce(produce)) => commands::produce(produce),
+        Some(Task::Consume(consume)) => commands::consume(consume),
+        Some(Task::Topic(topic)) => commands::topic(topic),
+        Some(Task::Group(group)) => commands::group(group),
+        Some(Task::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "kourou", &mut std::io::stdout());
+            Ok(())
+        }
+        Some(Task::Man) => man(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has read enough.
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kourou: {error:#}");
+            let usage = error.is::<ConfigError>();
+            ExitCode::from(if usage { EXIT_USAGE } else { 1 })
+        }
+    }
+}
+
+fn serve(sources: Sources, role: Role) -> anyhow::Result<()> {
+    let resolved = config::resolve(sources)?;
+    let settings: Settings = resolved.settings;
+    logging::init(&settings)?;
+    for warning in resolved.warnings {
+        tracing::warn!("{warning}");
+    }
+    node::run(&settings, role)
+}
+
+fn man() -> anyhow::Result<()> {
+    clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+    Ok(())
+}

@@ -11,6 +11,7 @@ pub(crate) struct HostPort {
 }
 
 impl HostPort {
+    #[cfg(test)]
     pub(crate) fn new(host: impl Into<String>, port: u16) -> Self {
         Self {
             host: host.into(),

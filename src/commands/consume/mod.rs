@@ -1,0 +1,147 @@
+//! `kourou consume`: a full member of a consumer group. It shares the queues with the other members, commits what it has
+//! printed, and leaves the group when it ends.
+
+mod member;
+mod pull;
+mod share;
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use kourou_broker::name;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::cluster::{Cluster, Queue};
+use super::message::Message;
+use super::stop::Stop;
+use crate::cli::Consume;
+use crate::output::{Paint, print_line};
+use member::Member;
+use pull::Batch;
+
+/// How soon a change of members is noticed.
+const REBALANCE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Batches that wait to be printed; the pulls behind them wait too.
+const BATCHES_WAITING_MAX: usize = 4;
+
+pub(super) async fn run(consume: Consume) -> Result<()> {
+    name::check_topic(&consume.topic)?;
+    name::check_group(&consume.group)?;
+    let cluster = Arc::new(Cluster::of(&consume.target));
+    let member = Arc::new(Member::join(cluster, &consume).await?);
+    let outcome = receive(&member, &consume).await;
+    // An interrupted group learns at once that its queues are free.
+    let left = member.leave().await;
+    outcome.and(left)
+}
+
+async fn receive(member: &Arc<Member>, consume: &Consume) -> Result<()> {
+    let mut stop = Stop::new()?;
+    let mut rebalance = tokio::time::interval(REBALANCE_INTERVAL);
+    let (sender, mut batches) = mpsc::channel(BATCHES_WAITING_MAX);
+    let mut pulls = Pulls::default();
+    let mut printer = Printer::new(consume);
+    loop {
+        tokio::select! {
+            () = stop.asked() => return Ok(()),
+            _ = rebalance.tick() => pulls.own(member.share().await?, member, &sender),
+            Some(batch) = batches.recv() => {
+                let batch: Batch = batch?;
+                // A queue that went to another member is that member's to print.
+                if !pulls.0.contains_key(&batch.queue) {
+                    continue;
+                }
+                let next_offset = printer.print(&batch)?;
+                member.commit(&batch.queue, next_offset).await?;
+                if printer.left == Some(0) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// The pulls of the queues that are ours now.
+#[derive(Debug, Default)]
+struct Pulls(BTreeMap<Queue, JoinHandle<()>>);
+
+impl Pulls {
+    /// Ends the pulls of queues that are no longer ours and begins those of new ones.
+    fn own(&mut self, queues: Vec<Queue>, member: &Arc<Member>, sender: &mpsc::Sender<Result<Batch>>) {
+        self.0.retain(|queue, pull| {
+            let keep = queues.contains(queue);
+            if !keep {
+                pull.abort();
+            }
+            keep
+        });
+        for queue in queues {
+            self.0
+                .entry(queue.clone())
+                .or_insert_with(|| tokio::spawn(pull::run(member.clone(), queue, sender.clone())));
+        }
+    }
+}
+
+impl Drop for Pulls {
+    fn drop(&mut self) {
+        self.0.values().for_each(JoinHandle::abort);
+    }
+}
+
+/// How messages are shown, and how many more.
+#[derive(Debug)]
+struct Printer {
+    json: bool,
+    paint: Paint,
+    terminal: bool,
+    left: Option<u64>,
+}
+
+impl Printer {
+    fn new(consume: &Consume) -> Self {
+        Self {
+            json: consume.target.json,
+            paint: Paint::stdout(),
+            terminal: io::stdout().is_terminal(),
+            left: consume.count,
+        }
+    }
+
+    /// Prints the batch as far as the count goes, and tells the offset behind the last message printed.
+    fn print(&mut self, batch: &Batch) -> Result<i64> {
+        let mut bytes = &batch.records[..];
+        while !bytes.is_empty() {
+            let message = Message::take(&mut bytes)?;
+            let offset = i64::try_from(message.offset()).unwrap_or(i64::MAX);
+            if !batch.filter.matches(message.tag()) {
+                continue;
+            }
+            if self.left == Some(0) {
+                return Ok(offset);
+            }
+            self.message(&message)?;
+            self.left = self.left.map(|left| left - 1);
+        }
+        Ok(batch.next_offset)
+    }
+
+    fn message(&self, message: &Message<'_>) -> Result<()> {
+        if self.json {
+            return print_line(&message.json()?);
+        }
+        if self.terminal {
+            return print_line(&message.line(self.paint));
+        }
+        // Bytes as they came, so that what `produce` read from a file can be written to one.
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(message.body())?;
+        stdout.write_all(b"\n")?;
+        Ok(stdout.flush()?)
+    }
+}

@@ -1,0 +1,44 @@
+//! The commands that speak to a running cluster: kourou's or Apache's.
+
+mod cluster;
+mod consume;
+mod group;
+mod message;
+mod produce;
+mod stop;
+mod topic;
+mod when;
+
+use std::future::Future;
+
+use anyhow::Context;
+
+use crate::cli::{Consume, Group, Produce, Topic};
+
+pub(crate) fn produce(produce: Produce) -> anyhow::Result<()> {
+    block_on(produce::run(produce))
+}
+
+pub(crate) fn consume(consume: Consume) -> anyhow::Result<()> {
+    block_on(consume::run(consume))
+}
+
+pub(crate) fn topic(topic: Topic) -> anyhow::Result<()> {
+    block_on(topic::run(topic))
+}
+
+pub(crate) fn group(group: Group) -> anyhow::Result<()> {
+    block_on(group::run(group))
+}
+
+/// A command needs one thread; standard input is read on another.
+fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime")?;
+    let outcome = runtime.block_on(command);
+    // Whoever still reads a terminal must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
