@@ -1,0 +1,262 @@
+//! The task of one connection: read, dispatch, write.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use kourou_proto::{Command, FrameDecoder, FrameError, FrameLimits, HeaderError};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep};
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+use super::write_queue::WriteQueue;
+use super::{Connection, Outgoing};
+use crate::limits::{FRAMES_PER_TURN_MAX, READ_SIZE_BYTES_MAX, READ_SIZE_BYTES_MIN};
+
+/// What a connection's commands are handed to. Called on the connection's task: must not block.
+pub(crate) trait Handler: Send + Unpin {
+    /// One command, in the order of arrival.
+    fn on_command(&mut self, connection: &Arc<Connection>, command: Command);
+
+    /// The connection is over, for whatever reason. Called once.
+    fn on_close(&mut self, connection: &Arc<Connection>);
+}
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum Closed {
+    #[error("closed by the peer")]
+    ByPeer,
+    #[error("closed by the peer inside a frame")]
+    InsideFrame,
+    #[error("idle for too long")]
+    Idle,
+    #[error("closed by us")]
+    ByUs,
+    #[error("the peer speaks TLS, which this port does not")]
+    Tls,
+    #[error("unreadable frame: {0}")]
+    Frame(#[from] FrameError),
+    #[error("unreadable header: {0}")]
+    Header(#[from] HeaderError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// First byte of a TLS handshake. As the first byte of a length it would mean a frame of 369 MB, which no limit of
+/// ours allows.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Drives one connection until it ends. As a future it gives the reason.
+///
+/// Reading stops while too much is in flight or unwritten: then the socket's buffers fill, and the peer is held back
+/// by TCP instead of by our memory.
+pub(crate) struct Driver<S, H: Handler> {
+    stream: S,
+    connection: Arc<Connection>,
+    handler: H,
+    decoder: FrameDecoder,
+    input: BytesMut,
+    /// Whether `input` may hold a whole frame that has not been looked at.
+    undecoded: bool,
+    seen_first_byte: bool,
+    read_size_bytes: usize,
+    output: WriteQueue,
+    batch: Vec<Outgoing>,
+    idle: Pin<Box<Sleep>>,
+    last_activity: Instant,
+}
+
+impl<S, H> Driver<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    pub(crate) fn new(stream: S, connection: Arc<Connection>, handler: H) -> Self {
+        let limits = FrameLimits {
+            max_frame_bytes: connection.limits.frame_size_bytes_max,
+            ..FrameLimits::default()
+        };
+        let now = Instant::now();
+        let idle = Box::pin(tokio::time::sleep_until(now + connection.limits.idle));
+        Self {
+            stream,
+            connection,
+            handler,
+            decoder: FrameDecoder::new(limits),
+            input: BytesMut::new(),
+            undecoded: false,
+            seen_first_byte: false,
+            read_size_bytes: READ_SIZE_BYTES_MIN,
+            output: WriteQueue::default(),
+            batch: Vec::new(),
+            idle,
+            last_activity: now,
+        }
+    }
+
+    /// The shared side.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        let mut frames_left = FRAMES_PER_TURN_MAX;
+        let mut active = false;
+        loop {
+            let orders = self.connection.take(&mut self.batch);
+            if orders.kill {
+                return Err(Closed::ByUs);
+            }
+            for outgoing in self.batch.drain(..) {
+                self.output.push(outgoing);
+            }
+            let wrote = self.write(cx)?;
+            if orders.done && !self.output.has_remaining() {
+                return Err(Closed::ByUs);
+            }
+            let mut read = false;
+            if !orders.draining {
+                read = self.dispatch(&mut frames_left)?;
+                if !self.undecoded && self.may_read() {
+                    read |= self.read(cx)?;
+                }
+            }
+            active |= wrote | read;
+            if frames_left == 0 {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            let starved = !orders.draining && !self.connection.may_dispatch();
+            if !(wrote || read) && self.connection.park(cx.waker(), starved, orders) {
+                break;
+            }
+        }
+        if active {
+            self.last_activity = Instant::now();
+        }
+        self.watch_idle(cx)
+    }
+
+    fn may_read(&self) -> bool {
+        self.connection.may_dispatch() && !self.connection.is_congested()
+    }
+
+    /// Writes what there is. True if anything was written.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        self.output.seal();
+        let mut wrote = false;
+        while self.output.has_remaining() {
+            match poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output) {
+                Poll::Ready(Ok(0)) => return Err(Closed::ByPeer),
+                Poll::Ready(Ok(_)) => wrote = true,
+                Poll::Ready(Err(error)) => return Err(error.into()),
+                Poll::Pending => break,
+            }
+        }
+        if wrote && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx) {
+            return Err(error.into());
+        }
+        self.connection.unwritten_bytes.store(self.output.remaining(), Ordering::Relaxed);
+        Ok(wrote)
+    }
+
+    /// Hands on whole frames while the bounds allow. True if there was any.
+    fn dispatch(&mut self, frames_left: &mut usize) -> Result<bool, Closed> {
+        let mut any = false;
+        while self.undecoded && *frames_left > 0 && self.may_read() {
+            match self.decoder.decode(&mut self.input)? {
+                Some(frame) => {
+                    let command = Command::decode(frame)?;
+                    self.handler.on_command(&self.connection, command);
+                    any = true;
+                    *frames_left -= 1;
+                }
+                None => self.undecoded = false,
+            }
+        }
+        Ok(any)
+    }
+
+    /// Reads once. True if anything came.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        if self.input.capacity() - self.input.len() < self.read_size_bytes / 2 {
+            self.input.reserve(self.read_size_bytes);
+        }
+        let room = self.input.capacity() - self.input.len();
+        match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
+            Poll::Ready(Ok(0)) if self.input.is_empty() => Err(Closed::ByPeer),
+            Poll::Ready(Ok(0)) => Err(Closed::InsideFrame),
+            Poll::Ready(Ok(count)) => {
+                if !self.seen_first_byte {
+                    self.seen_first_byte = true;
+                    if self.input.first() == Some(&TLS_HANDSHAKE) {
+                        return Err(Closed::Tls);
+                    }
+                }
+                if count == room {
+                    self.read_size_bytes = (self.read_size_bytes * 2).min(READ_SIZE_BYTES_MAX);
+                }
+                self.undecoded = true;
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => Err(error.into()),
+            Poll::Pending => {
+                self.rest();
+                Ok(false)
+            }
+        }
+    }
+
+    /// A connection that waits for its peer keeps no buffers: thousands do so most of the time.
+    fn rest(&mut self) {
+        if self.input.is_empty() && self.connection.in_flight.load(Ordering::Relaxed) == 0 {
+            self.input = BytesMut::new();
+            self.read_size_bytes = READ_SIZE_BYTES_MIN;
+            self.output.shrink();
+            if self.batch.capacity() > 64 {
+                self.batch = Vec::new();
+            }
+        }
+    }
+
+    fn watch_idle(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        while self.idle.as_mut().poll(cx).is_ready() {
+            let deadline = self.last_activity + self.connection.limits.idle;
+            if deadline <= Instant::now() {
+                return Err(Closed::Idle);
+            }
+            self.idle.as_mut().reset(deadline);
+        }
+        Ok(())
+    }
+}
+
+impl<S, H> Future for Driver<S, H>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    type Output = Closed;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
+        match self.get_mut().turn(cx) {
+            Ok(()) => Poll::Pending,
+            Err(closed) => Poll::Ready(closed),
+        }
+    }
+}
+
+impl<S, H: Handler> Drop for Driver<S, H> {
+    /// However the task ends, by return, by abortion or by panic, the connection is known to be over.
+    fn drop(&mut self) {
+        self.connection.close();
+        self.handler.on_close(&self.connection);
+    }
+}
