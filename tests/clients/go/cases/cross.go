@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 )
 
@@ -30,9 +29,7 @@ func crossReceiveGo(r *run) any   { return crossReceive(r, r.name("cross_go")) }
 
 func crossReceive(r *run, topic string) any {
 	s := newSeen()
-	r.push(r.name("g_cross_receive_go"), topic, "*", func(ctx context.Context, message *primitive.MessageExt) consumer.ConsumeResult {
-		return s.listen(ctx, message)
-	})
+	r.push("g_"+topic+"_by_go", topic, "*", s.listen)
 	s.await("messages from the other side", crossMessages)
 	for i := range crossMessages {
 		wanted := crossMessage(topic, i)

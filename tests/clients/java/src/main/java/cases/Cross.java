@@ -35,7 +35,7 @@ final class Cross {
 
     private static Object receive(Run run, String topic) throws Exception {
         Map<String, MessageExt> received = new ConcurrentHashMap<>();
-        DefaultMQPushConsumer consumer = Consuming.listening(run, run.name("g_cross_receive_java"), topic, "*",
+        DefaultMQPushConsumer consumer = Consuming.listening(run, "g_" + topic + "_by_" + Api.LINE, topic, "*",
                 found -> received.put(found.getUserProperty("index"), found));
         run.start(consumer);
         Run.awaitSize("messages from the other side", received.keySet(), MESSAGES);

@@ -7,7 +7,7 @@ import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
 
 /** What the 4.9.x client spells differently from 5.x. */
 final class Api {
-    static final String LINE = "4.9.x";
+    static final String LINE = "java4";
 
     private Api() {}
 

@@ -8,7 +8,7 @@ import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
 
 /** What the 5.x client spells differently from 4.9.x. */
 final class Api {
-    static final String LINE = "5.x";
+    static final String LINE = "java5";
 
     private Api() {}
 
