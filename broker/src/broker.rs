@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use kourou_engine::clock::Clock;
 use kourou_engine::disk::Disk;
 use kourou_engine::record::{EncodedRecord, state};
-use kourou_engine::{AppendError, Clock, CloseError, Engine, OpenError, Options};
+use kourou_engine::{AppendError, CloseError, Engine, OpenError, Options};
 use parking_lot::Mutex;
 
 use crate::client::ClientRegistry;

@@ -26,9 +26,12 @@ pub(crate) struct OffsetTable {
     hasher: FixedState,
 }
 
+/// The offsets of one group: by topic, by queue.
+type Topics = HashMap<Arc<str>, HashMap<u32, Slot>>;
+
 #[derive(Default)]
 struct Shard {
-    groups: HashMap<Arc<str>, HashMap<Arc<str>, HashMap<u32, Slot>>>,
+    groups: HashMap<Arc<str>, Topics>,
     dirty: Vec<QueueOfGroup>,
 }
 

@@ -23,6 +23,9 @@ const SHARDS: usize = 64;
 
 type Wake = Box<dyn FnOnce() + Send>;
 
+/// Some of the queues, each with its holds.
+type Shard = Mutex<HashMap<QueueName, Vec<Hold>>>;
+
 /// What became of a hold.
 #[derive(Debug)]
 pub enum HoldResult {
@@ -58,7 +61,7 @@ impl Drop for HoldGuard {
 
 /// The holds of one broker.
 pub(crate) struct Holds {
-    shards: Box<[Mutex<HashMap<QueueName, Vec<Hold>>>]>,
+    shards: Box<[Shard]>,
     hasher: FixedState,
     count: AtomicUsize,
     count_max: usize,
@@ -83,7 +86,7 @@ impl Holds {
         }
     }
 
-    fn shard(&self, queue: QueueKey<'_>) -> &Mutex<HashMap<QueueName, Vec<Hold>>> {
+    fn shard(&self, queue: QueueKey<'_>) -> &Shard {
         // The index is below the length by construction.
         &self.shards[self.hasher.hash_one(queue) as usize % SHARDS]
     }

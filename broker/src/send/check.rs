@@ -49,17 +49,14 @@ impl Broker {
                 broker: self.options.store_host,
             });
         }
-        let config = match known {
-            // Only a name that has passed the check can be in the table.
-            Some(config) => config,
-            None => {
-                name::check_topic(&request.topic)?;
-                let config = self.topic_of_first_send(request);
-                let config = config.ok_or_else(|| SendError::TopicNotExist {
-                    topic: request.topic.clone(),
-                })?;
-                return Ok(Checked::Make(config));
-            }
+        // Only a name that has passed the check can be in the table.
+        let Some(config) = known else {
+            name::check_topic(&request.topic)?;
+            let config = self.topic_of_first_send(request);
+            let config = config.ok_or_else(|| SendError::TopicNotExist {
+                topic: request.topic.clone(),
+            })?;
+            return Ok(Checked::Make(config));
         };
         if !name::is_sendable(&request.topic) {
             return Err(SendError::TopicForbidden {
