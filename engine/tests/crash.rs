@@ -62,7 +62,9 @@ const QUEUES: [(&str, u32); 4] = [("orders", 0), ("orders", 1), ("payments", 0),
 fn run(seed: u64, disk: &SimDisk, options: &Options, ledger: &Arc<Mutex<Ledger>>) {
     let mut random = Random(seed);
     for _ in 0..1 + random.below(2) {
-        let Ok(store) = Store::open(disk, options.clone()) else { return };
+        let Ok(store) = Store::open(disk, options.clone()) else {
+            return;
+        };
         for _ in 0..3 + random.below(12) {
             step(&mut random, &store, ledger);
             if disk.crashed() {
@@ -72,7 +74,11 @@ fn run(seed: u64, disk: &SimDisk, options: &Options, ledger: &Arc<Mutex<Ledger>>
         if !disk.crashed() && random.below(3) > 0 {
             let _outcome = store.engine.close();
         }
-        ledger.lock().unwrap().visible.append(&mut store.view.arrived.lock().unwrap());
+        ledger
+            .lock()
+            .unwrap()
+            .visible
+            .append(&mut store.view.arrived.lock().unwrap());
         if disk.crashed() {
             return;
         }
@@ -94,22 +100,38 @@ fn step(random: &mut Random, store: &Store, ledger: &Arc<Mutex<Ledger>>) {
         0..5 => {
             let (topic, queue_id) = QUEUES[random.below(4) as usize];
             let queue = (topic.to_owned(), queue_id);
-            ledger.lock().unwrap().appended.entry(queue.clone()).or_default().push(number);
+            ledger
+                .lock()
+                .unwrap()
+                .appended
+                .entry(queue.clone())
+                .or_default()
+                .push(number);
             let acknowledge = acknowledge(queue, number);
-            store.engine.append(message(topic, queue_id, number, size), move |outcome| {
-                if let Ok(stored) = outcome {
-                    acknowledge(stored.queue_offset);
-                }
-            });
+            store
+                .engine
+                .append(message(topic, queue_id, number, size), move |outcome| {
+                    if let Ok(stored) = outcome {
+                        acknowledge(stored.queue_offset);
+                    }
+                });
         }
         5 => {
-            let queues: Vec<_> = (0..1 + random.below(4)).map(|_| QUEUES[random.below(4) as usize]).collect();
+            let queues: Vec<_> = (0..1 + random.below(4))
+                .map(|_| QUEUES[random.below(4) as usize])
+                .collect();
             let numbers = (number..).take(queues.len());
             let mut records = Vec::new();
             let mut acknowledges = Vec::new();
             for ((topic, queue_id), number) in queues.into_iter().zip(numbers) {
                 let queue = (topic.to_owned(), queue_id);
-                ledger.lock().unwrap().appended.entry(queue.clone()).or_default().push(number);
+                ledger
+                    .lock()
+                    .unwrap()
+                    .appended
+                    .entry(queue.clone())
+                    .or_default()
+                    .push(number);
                 records.push(message(topic, queue_id, number, size / 2));
                 acknowledges.push(acknowledge(queue, number));
             }
@@ -140,7 +162,10 @@ fn check(store: &Store, ledger: &Ledger, durable: bool) {
         // appends that failed when the disk did.
         let mut appended = ledger.appended[queue].iter();
         for number in numbers {
-            assert!(appended.any(|other| other == number), "{number} in {queue:?}: {numbers:?}");
+            assert!(
+                appended.any(|other| other == number),
+                "{number} in {queue:?}: {numbers:?}"
+            );
         }
     }
     let states = store.view.applied.lock().unwrap().clone();
@@ -152,15 +177,24 @@ fn check(store: &Store, ledger: &Ledger, durable: bool) {
         return;
     }
     for (queue, offset, number) in &ledger.acknowledged {
-        let found = messages.get(queue).and_then(|numbers| numbers.get(*offset as usize));
-        assert_eq!(found, Some(number), "acknowledged {number} at {offset} of {queue:?}");
+        let found = messages
+            .get(queue)
+            .and_then(|numbers| numbers.get(*offset as usize));
+        assert_eq!(
+            found,
+            Some(number),
+            "acknowledged {number} at {offset} of {queue:?}"
+        );
     }
     for number in &ledger.acknowledged_states {
         assert!(states.contains(number), "acknowledged state {number}");
     }
     for (topic, queue_id, offset) in &ledger.visible {
         let numbers = messages.get(&(topic.clone(), *queue_id)).map_or(0, Vec::len);
-        assert!(*offset < numbers as u64, "visible offset {offset} of {topic}/{queue_id}");
+        assert!(
+            *offset < numbers as u64,
+            "visible offset {offset} of {topic}/{queue_id}"
+        );
     }
 }
 
@@ -171,12 +205,23 @@ fn go_on(disk: &SimDisk, options: &Options, ledger: &mut Ledger) {
     // One of each size class, so that some group ends where an old one did.
     for (size, (topic, queue_id)) in [10, 200, 5_000, 600].into_iter().zip(QUEUES) {
         ledger.next += 1;
-        ledger.appended.entry((topic.to_owned(), queue_id)).or_default().push(ledger.next);
-        store.engine.append_blocking(message(topic, queue_id, ledger.next, size)).unwrap();
+        ledger
+            .appended
+            .entry((topic.to_owned(), queue_id))
+            .or_default()
+            .push(ledger.next);
+        store
+            .engine
+            .append_blocking(message(topic, queue_id, ledger.next, size))
+            .unwrap();
     }
     let after = store.messages();
     assert_eq!(count(&after), count(&before) + 4);
-    let disk = if options.flush == Flush::Durable { disk.after_power_cut(Survivors::None) } else { disk.after_kill() };
+    let disk = if options.flush == Flush::Durable {
+        disk.after_power_cut(Survivors::None)
+    } else {
+        disk.after_kill()
+    };
     drop(store);
     let store = Store::open(&disk, options.clone()).unwrap();
     assert_eq!(store.messages(), after, "a power cut after the restart");
@@ -211,7 +256,11 @@ fn every_crash_point(seed: u64, options: &Options, kill: bool) -> u64 {
             disk.crash_at(op, tear);
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 run(seed, &disk, options, &ledger);
-                let left = if kill { disk.after_kill() } else { disk.after_power_cut(survivors) };
+                let left = if kill {
+                    disk.after_kill()
+                } else {
+                    disk.after_power_cut(survivors)
+                };
                 go_on(&left, options, &mut ledger.lock().unwrap());
             }));
             if let Err(panic) = outcome {
@@ -228,7 +277,9 @@ fn every_crash_point(seed: u64, options: &Options, kill: bool) -> u64 {
 fn a_power_cut_at_every_operation() {
     let histories = setting("KOUROU_CRASH_HISTORIES", 300);
     let first = setting("KOUROU_CRASH_SEED", 0);
-    let images: u64 = (first..first + histories).map(|seed| every_crash_point(seed, &small(), false)).sum();
+    let images: u64 = (first..first + histories)
+        .map(|seed| every_crash_point(seed, &small(), false))
+        .sum();
     println!("{histories} histories, {images} crash images: 0 acknowledged lost, 0 invented");
 }
 
@@ -236,7 +287,12 @@ fn a_power_cut_at_every_operation() {
 #[test]
 fn a_relaxed_log_survives_kills_and_is_whole_after_a_power_cut() {
     let histories = setting("KOUROU_CRASH_HISTORIES", 300) / 10;
-    let options = Options { flush: Flush::Relaxed, ..small() };
-    let images: u64 = (0..histories).map(|seed| every_crash_point(seed, &options, seed % 2 == 0)).sum();
+    let options = Options {
+        flush: Flush::Relaxed,
+        ..small()
+    };
+    let images: u64 = (0..histories)
+        .map(|seed| every_crash_point(seed, &options, seed % 2 == 0))
+        .sum();
     println!("{histories} relaxed histories, {images} crash images");
 }

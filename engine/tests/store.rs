@@ -12,18 +12,26 @@ use kourou_engine::clock::SystemClock;
 use kourou_engine::disk::sim::SimDisk;
 use kourou_engine::disk::{StdDisk, WriterKind};
 use kourou_engine::record::RecordView;
-use kourou_engine::{AppendError, Boundary, Engine, Flush, Health, NoView, OpenError, Options, QueueRange, Threads};
+use kourou_engine::{
+    AppendError, Boundary, Engine, Flush, Health, NoView, OpenError, Options, QueueRange, Threads,
+};
 
 #[test]
 fn what_is_appended_is_readable_by_queue_and_position() {
     let disk = SimDisk::new();
     let store = Store::open(&disk, small()).unwrap();
     for number in 0..20 {
-        let stored = store.engine.append_blocking(message("orders", (number % 3) as u32, number, 100)).unwrap();
+        let stored = store
+            .engine
+            .append_blocking(message("orders", (number % 3) as u32, number, 100))
+            .unwrap();
         assert_eq!(stored.queue_offset, number / 3);
     }
     assert_eq!(store.messages()[&("orders".into(), 1)], [1, 4, 7, 10, 13, 16, 19]);
-    assert_eq!(store.engine.queue_range("orders", 1), Some(QueueRange { min: 0, max: 7 }));
+    assert_eq!(
+        store.engine.queue_range("orders", 1),
+        Some(QueueRange { min: 0, max: 7 })
+    );
     assert_eq!(store.engine.queue_range("orders", 3), None);
 }
 
@@ -36,8 +44,15 @@ fn nothing_is_told_or_readable_before_it_is_durable() {
     assert_eq!(store.engine.queue_range("orders", 0), None);
     store.engine.pump();
     assert_eq!(outcome.lock().unwrap().take().unwrap().unwrap().queue_offset, 0);
-    assert_eq!(store.view.arrived.lock().unwrap().as_slice(), [("orders".into(), 0, 0)]);
-    let cut = Store::open(&disk.after_power_cut(kourou_engine::disk::sim::Survivors::None), small()).unwrap();
+    assert_eq!(
+        store.view.arrived.lock().unwrap().as_slice(),
+        [("orders".into(), 0, 0)]
+    );
+    let cut = Store::open(
+        &disk.after_power_cut(kourou_engine::disk::sim::Survivors::None),
+        small(),
+    )
+    .unwrap();
     assert_eq!(cut.messages()[&("orders".into(), 0)], [1]);
 }
 
@@ -49,20 +64,33 @@ fn a_close_and_an_open_change_nothing() {
     for _ in 0..5 {
         let store = Store::open(&disk, small()).unwrap();
         assert_eq!(store.messages(), before);
-        assert_eq!(store.engine.recovery().replayed_records, 0, "a clean close leaves nothing to replay");
+        assert_eq!(
+            store.engine.recovery().replayed_records,
+            0,
+            "a clean close leaves nothing to replay"
+        );
         for _ in 0..60 {
-            store.engine.append_blocking(message("orders", (number % 4) as u32, number, 700)).unwrap();
+            store
+                .engine
+                .append_blocking(message("orders", (number % 4) as u32, number, 700))
+                .unwrap();
             store.engine.append_blocking(state_record(number)).unwrap();
             number += 1;
         }
         before = store.messages();
-        assert_eq!(*store.view.applied.lock().unwrap(), (0..number).collect::<Vec<_>>());
+        assert_eq!(
+            *store.view.applied.lock().unwrap(),
+            (0..number).collect::<Vec<_>>()
+        );
         store.engine.close().unwrap();
     }
     let store = Store::open(&disk, small()).unwrap();
     assert!(store.engine.segment_count() > 3, "the history crosses segments");
     assert_eq!(store.messages(), before);
-    assert_eq!(*store.view.applied.lock().unwrap(), (0..number).collect::<Vec<_>>());
+    assert_eq!(
+        *store.view.applied.lock().unwrap(),
+        (0..number).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -70,9 +98,13 @@ fn a_batch_is_contiguous_and_whole() {
     let disk = SimDisk::new();
     let store = Store::open(&disk, small()).unwrap();
     for round in 0..30 {
-        let records = (0..10).map(|at| message("orders", at % 2, round * 10 + u64::from(at), 300)).collect();
+        let records = (0..10)
+            .map(|at| message("orders", at % 2, round * 10 + u64::from(at), 300))
+            .collect();
         let (sender, receiver) = std::sync::mpsc::channel();
-        store.engine.append_batch(records, move |outcome| sender.send(outcome).unwrap());
+        store
+            .engine
+            .append_batch(records, move |outcome| sender.send(outcome).unwrap());
         store.engine.pump();
         let stored = receiver.recv().unwrap().unwrap();
         assert_eq!(stored.len(), 10);
@@ -87,22 +119,46 @@ fn a_batch_is_contiguous_and_whole() {
 #[test]
 fn what_does_not_fit_is_refused_with_its_size() {
     let store = Store::open(&SimDisk::new(), small()).unwrap();
-    let error = store.engine.append_blocking(message("orders", 0, 0, 65 << 10)).unwrap_err();
-    assert!(matches!(error, AppendError::TooLarge { size_bytes: 66_000..=67_000, max_bytes: 65_496 }), "{error}");
-    store.engine.append_blocking(message("orders", 0, 0, 65_000)).unwrap();
+    let error = store
+        .engine
+        .append_blocking(message("orders", 0, 0, 65 << 10))
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            AppendError::TooLarge {
+                size_bytes: 66_000..=67_000,
+                max_bytes: 65_496
+            }
+        ),
+        "{error}"
+    );
+    store
+        .engine
+        .append_blocking(message("orders", 0, 0, 65_000))
+        .unwrap();
     assert!(matches!(store.engine.health(), Health::Running));
 }
 
 #[test]
 fn too_much_that_waits_is_refused_at_once() {
-    let options = Options { pending_size_bytes_max: 1000, ..small() };
+    let options = Options {
+        pending_size_bytes_max: 1000,
+        ..small()
+    };
     let store = Store::open(&SimDisk::new(), options).unwrap();
     let first = store.append(message("orders", 0, 0, 600));
     let second = store.append(message("orders", 0, 1, 600));
-    assert!(matches!(*second.lock().unwrap(), Some(Err(AppendError::Busy { max_bytes: 1000, .. }))));
+    assert!(matches!(
+        *second.lock().unwrap(),
+        Some(Err(AppendError::Busy { max_bytes: 1000, .. }))
+    ));
     store.engine.pump();
     assert!(matches!(*first.lock().unwrap(), Some(Ok(_))));
-    store.engine.append_blocking(message("orders", 0, 2, 600)).unwrap();
+    store
+        .engine
+        .append_blocking(message("orders", 0, 2, 600))
+        .unwrap();
     assert_eq!(store.messages()[&("orders".into(), 0)], [0, 2]);
 }
 
@@ -126,7 +182,10 @@ fn after_a_close_appends_are_refused_and_reads_go_on() {
     store.engine.append_blocking(message("orders", 0, 0, 10)).unwrap();
     store.engine.close().unwrap();
     store.engine.close().unwrap();
-    assert!(matches!(store.engine.append_blocking(message("orders", 0, 1, 10)), Err(AppendError::Closed)));
+    assert!(matches!(
+        store.engine.append_blocking(message("orders", 0, 1, 10)),
+        Err(AppendError::Closed)
+    ));
     assert_eq!(store.messages()[&("orders".into(), 0)], [0]);
 }
 
@@ -138,25 +197,44 @@ fn store_times_never_go_back_and_find_their_records() {
     for number in 0..200 {
         // The clock jumps back now and then.
         store.clock.advance(if number % 7 == 6 { -25 } else { 10 });
-        times.push(store.engine.append_blocking(message("orders", 0, number, 1000)).unwrap().store_ms);
+        times.push(
+            store
+                .engine
+                .append_blocking(message("orders", 0, number, 1000))
+                .unwrap()
+                .store_ms,
+        );
     }
     assert!(times.is_sorted());
     for probe in [0, times[0], times[50], times[199], times[199] + 1] {
         let lower = times.partition_point(|time| *time < probe) as u64;
-        assert_eq!(store.engine.offset_by_time("orders", 0, probe, Boundary::Lower), Some(lower));
+        assert_eq!(
+            store.engine.offset_by_time("orders", 0, probe, Boundary::Lower),
+            Some(lower)
+        );
         let upper = times.partition_point(|time| *time <= probe).saturating_sub(1) as u64;
-        assert_eq!(store.engine.offset_by_time("orders", 0, probe, Boundary::Upper), Some(upper));
+        assert_eq!(
+            store.engine.offset_by_time("orders", 0, probe, Boundary::Upper),
+            Some(upper)
+        );
     }
 }
 
 /// The real thing: threads, io_uring where there is one, several producers, then a restart.
 #[test]
 fn a_real_disk_under_load() {
-    for (kind, flush) in
-        [(WriterKind::Auto, Flush::Durable), (WriterKind::Blocking, Flush::Durable), (WriterKind::Auto, Flush::Relaxed)]
-    {
+    for (kind, flush) in [
+        (WriterKind::Auto, Flush::Durable),
+        (WriterKind::Blocking, Flush::Durable),
+        (WriterKind::Auto, Flush::Relaxed),
+    ] {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let options = || Options { flush, segment_size_bytes: 1 << 20, tail_cache_size_bytes: 64 << 10, ..Options::new(dir.path()) };
+        let options = || Options {
+            flush,
+            segment_size_bytes: 1 << 20,
+            tail_cache_size_bytes: 64 << 10,
+            ..Options::new(dir.path())
+        };
         let disk = Arc::new(StdDisk::new(dir.path(), kind));
         let open = || Engine::open(options(), disk.clone(), Arc::new(SystemClock), Arc::new(NoView));
         let engine = open().unwrap();
@@ -166,7 +244,9 @@ fn a_real_disk_under_load() {
                 scope.spawn(move || {
                     for at in 0..500 {
                         let number = producer * 500 + at;
-                        let stored = engine.append_blocking(message("orders", producer as u32, number, 1000)).unwrap();
+                        let stored = engine
+                            .append_blocking(message("orders", producer as u32, number, 1000))
+                            .unwrap();
                         assert_eq!(stored.queue_offset, at);
                     }
                 });
@@ -202,10 +282,20 @@ fn a_real_disk_under_load() {
 fn a_second_process_is_told_who_has_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Arc::new(StdDisk::new(dir.path(), WriterKind::Blocking));
-    let open = || Engine::open(Options::new(dir.path()), disk.clone(), Arc::new(SystemClock), Arc::new(NoView));
+    let open = || {
+        Engine::open(
+            Options::new(dir.path()),
+            disk.clone(),
+            Arc::new(SystemClock),
+            Arc::new(NoView),
+        )
+    };
     let first = open().unwrap();
     let error = open().unwrap_err();
-    assert!(matches!(&error, OpenError::Locked { pid, .. } if *pid == std::process::id().to_string()), "{error}");
+    assert!(
+        matches!(&error, OpenError::Locked { pid, .. } if *pid == std::process::id().to_string()),
+        "{error}"
+    );
     drop(first);
     open().unwrap();
 }
@@ -215,15 +305,30 @@ fn a_folder_of_somebody_else_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
     let disk = Arc::new(StdDisk::new(dir.path(), WriterKind::Blocking));
-    let error = Engine::open(Options::new(dir.path()), disk, Arc::new(SystemClock), Arc::new(NoView)).unwrap_err();
-    assert!(matches!(&error, OpenError::NotAStore { found, .. } if found == "thesis.tex"), "{error}");
-    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let error = Engine::open(
+        Options::new(dir.path()),
+        disk,
+        Arc::new(SystemClock),
+        Arc::new(NoView),
+    )
+    .unwrap_err();
+    assert!(
+        matches!(&error, OpenError::NotAStore { found, .. } if found == "thesis.tex"),
+        "{error}"
+    );
+    let names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(names, ["thesis.tex"]);
 }
 
 #[test]
 fn followers_are_woken() {
-    let options = Options { threads: Threads::Background, ..small() };
+    let options = Options {
+        threads: Threads::Background,
+        ..small()
+    };
     let store = Store::open(&SimDisk::new(), options).unwrap();
     let engine = store.engine.clone();
     let follower = std::thread::spawn(move || {

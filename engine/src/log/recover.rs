@@ -6,7 +6,7 @@
 //! 4. That is the end if it can be: a power cut tears at most one group, and nothing was ever written behind a torn group.
 //!    So a whole group mark, or a segment with records, behind that place means damage, which is reported and left alone.
 //!    (A relaxed life may lose anything that was not synced, in any order; there the first gap is the end.)
-//! 5. What is left of a torn group is overwritten with zeros before anything is appended, so that it can never be taken for
+//! 5. What was found is synced, since from now on it counts as durable. What is left of a torn group is overwritten with zeros before anything is appended, so that it can never be taken for
 //!    a later group.
 
 use std::io;
@@ -331,6 +331,12 @@ impl Replay<'_> {
         let live = segments.partition_point(|segment| segment.start + self.segment_size_bytes <= position);
         for (at, segment) in segments.iter().enumerate().skip(live) {
             let (end, blank) = self.segment(segment, position)?;
+            // What a life before this one wrote may still be in the page cache only: a relaxed one, or one that was killed
+            // between a write and its sync. From here on it counts as durable, so it has to be.
+            segment
+                .file
+                .sync()
+                .map_err(OpenError::io("sync", &segment.path))?;
             if blank {
                 let frozen = self.index.freeze(segment.start, end);
                 segment.seal(end).map_err(OpenError::io("map", &segment.path))?;

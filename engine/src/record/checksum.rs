@@ -3,15 +3,28 @@
 //! Apache RocketMQ knows the same property (its `enabledAppendPropCRC`), so records that carry it are ordinary records to
 //! every client.
 
-use super::properties::NAME_END;
+use super::properties::VALUE_END;
 
-/// The property's name.
-pub(crate) const NAME: &[u8] = b"__CRC32#";
 /// Bytes of the whole property: name, separator, ten digits, terminator.
-pub(crate) const PROPERTY_SIZE: usize = NAME.len() + 1 + DIGITS + 1;
+pub(crate) const PROPERTY_SIZE: usize = DIGITS_AT + DIGITS + 1;
 
 const DIGITS: usize = 10;
-const DIGITS_AT: usize = NAME.len() + 1;
+const DIGITS_AT: usize = 9;
+/// The property up to its digits.
+const TEMPLATE_NAME: &[u8; DIGITS_AT] = b"__CRC32#\x01";
+/// What each digit counts, in their order.
+const UNITS: [u32; DIGITS] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+];
 
 /// How many of the property's ten fixed bytes may be wrong for it to be still taken for a damaged checksum property
 /// rather than for some other property. Without this a flipped bit in the name would switch the check off.
@@ -34,11 +47,10 @@ pub(crate) const fn template() -> [u8; PROPERTY_SIZE] {
 
 /// Writes `crc` into a property made by [`template`].
 pub(crate) fn write_digits(property: &mut [u8; PROPERTY_SIZE], crc: u32) {
-    let mut rest = crc;
-    for digit in &mut property[DIGITS_AT..DIGITS_AT + DIGITS] {
+    // Each digit for itself, so that none waits for another.
+    for (digit, unit) in property[DIGITS_AT..DIGITS_AT + DIGITS].iter_mut().zip(UNITS) {
         // The remainder is below ten, so the cast loses nothing.
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
+        *digit = b'0' + (crc / unit % 10) as u8;
     }
 }
 
@@ -47,8 +59,8 @@ pub(crate) fn write_digits(property: &mut [u8; PROPERTY_SIZE], crc: u32) {
 pub(crate) enum Found {
     /// There is no checksum property.
     Absent,
-    /// The checksum.
-    Crc(u32),
+    /// There is one, as far as its fixed bytes tell; see [`read_digits`].
+    Present,
     /// There was one, but it is not whole.
     Damaged,
 }
@@ -58,35 +70,39 @@ pub(crate) fn find(properties: &[u8]) -> Found {
     let Some(property) = properties.last_chunk::<PROPERTY_SIZE>() else {
         return Found::Absent;
     };
-    let mut wrong = 0;
-    for (at, (is, should)) in property.iter().zip(&template()).enumerate() {
-        if !(DIGITS_AT..DIGITS_AT + DIGITS).contains(&at) && is != should {
-            wrong += 1;
-        }
+    let (name, rest) = property.split_at(DIGITS_AT);
+    if name == TEMPLATE_NAME && rest.ends_with(&[VALUE_END]) {
+        return Found::Present;
     }
-    match wrong {
-        0 => read_digits(property).map_or(Found::Damaged, Found::Crc),
-        1..=DAMAGED_BYTES_MAX => Found::Damaged,
-        _ => Found::Absent,
+    let wrong_in_name = name
+        .iter()
+        .zip(TEMPLATE_NAME)
+        .filter(|(is, should)| is != should)
+        .count();
+    let wrong = wrong_in_name + usize::from(!rest.ends_with(&[VALUE_END]));
+    if wrong <= DAMAGED_BYTES_MAX {
+        Found::Damaged
+    } else {
+        Found::Absent
     }
 }
 
-fn read_digits(property: &[u8; PROPERTY_SIZE]) -> Option<u32> {
+/// The checksum that the property at the end of `properties` holds, if that is a number.
+pub(crate) fn read_digits(properties: &[u8]) -> Option<u32> {
+    let property = properties.last_chunk::<PROPERTY_SIZE>()?;
     let mut value = 0_u64;
-    for digit in property[DIGITS_AT..DIGITS_AT + DIGITS].iter().rev() {
+    for (digit, unit) in property[DIGITS_AT..DIGITS_AT + DIGITS].iter().zip(UNITS) {
         if !digit.is_ascii_digit() {
             return None;
         }
-        value = value * 10 + u64::from(digit - b'0');
+        value += u64::from(digit - b'0') * u64::from(unit);
     }
     u32::try_from(value).ok()
 }
 
 /// Whether one property, `name 0x01 value`, is a checksum property.
 pub(crate) fn is_checksum(entry: &[u8]) -> bool {
-    entry
-        .strip_prefix(NAME)
-        .is_some_and(|rest| rest.first() == Some(&NAME_END))
+    entry.starts_with(TEMPLATE_NAME)
 }
 
 #[cfg(test)]
@@ -98,10 +114,10 @@ mod tests {
         let mut property = template();
         write_digits(&mut property, 1_234_567_890);
         assert_eq!(&property, b"__CRC32#\x010987654321\x02");
-        assert_eq!(find(&property), Found::Crc(1_234_567_890));
+        assert_eq!(read_digits(&property), Some(1_234_567_890));
         write_digits(&mut property, 42);
         assert_eq!(&property, b"__CRC32#\x012400000000\x02");
-        assert_eq!(find(&property), Found::Crc(42));
+        assert_eq!(read_digits(&property), Some(42));
     }
 
     #[test]
@@ -112,7 +128,8 @@ mod tests {
             let mut flipped = whole;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_ne!(find(&flipped), Found::Absent, "bit {bit}");
-            assert_ne!(find(&flipped), Found::Crc(77), "bit {bit}");
+            let same = find(&flipped) == Found::Present && read_digits(&flipped) == Some(77);
+            assert!(!same, "bit {bit}");
         }
     }
 
@@ -128,6 +145,7 @@ mod tests {
 
     #[test]
     fn a_value_beyond_32_bits_is_damage() {
-        assert_eq!(find(b"__CRC32#\x019999999999\x02"), Found::Damaged);
+        assert_eq!(read_digits(b"__CRC32#\x019999999999\x02"), None);
+        assert_eq!(read_digits(b"__CRC32#\x01123456789x\x02"), None);
     }
 }

@@ -12,7 +12,7 @@ use super::layout::{
     PROPERTIES_SIZE_BYTES_MAX, QUEUE_OFFSET_AT, SYS_FLAG_BORN_HOST_V6, SYS_FLAG_STORE_HOST_V6,
     TOPIC_SIZE_BYTES_MAX, TOPIC_V1_SIZE_MAX, born_host_size, indexed_by_flags, store_host_size,
 };
-use super::properties::{VALUE_END, tags_code_of};
+use super::properties::{self, TAGS, VALUE_END, tags_code_of};
 
 /// The largest sizes that [`RecordDraft::encode_within`] accepts. Topic and properties are bounded by the layout itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +170,7 @@ impl<'a> RecordDraft<'a> {
             properties_at,
             store_ms_at: BORN_HOST_AT + born_size,
             queue_id: self.queue_id,
-            tags_code: tags_code_of(self.properties),
+            tags_code: tags_code_of(properties.tag),
             indexed: self.topic != STATE_TOPIC && indexed_by_flags(sys_flag),
         })
     }
@@ -215,20 +215,23 @@ struct Properties<'a> {
     kept_size: usize,
     /// Whether the last entry that stays needs a terminator.
     terminate: bool,
+    tag: Option<&'a [u8]>,
 }
 
 impl<'a> Properties<'a> {
     fn new(given: &'a [u8]) -> Self {
-        let (mut kept_size, mut terminate) = (0, false);
-        for entry in kept(given) {
-            kept_size += entry.len();
-            terminate = !entry.ends_with(&[VALUE_END]);
-        }
-        Self {
+        let mut stored = Self {
             given,
-            kept_size,
-            terminate,
+            kept_size: 0,
+            terminate: false,
+            tag: None,
+        };
+        for entry in kept(given) {
+            stored.kept_size += entry.len();
+            stored.terminate = !entry.ends_with(&[VALUE_END]);
+            stored.tag = properties::value(entry, TAGS.as_bytes()).or(stored.tag);
         }
+        stored
     }
 
     fn size(&self) -> usize {
@@ -250,9 +253,7 @@ impl<'a> Properties<'a> {
 
 /// The entries of `given`, each with its terminator, without checksum properties.
 fn kept(given: &[u8]) -> impl Iterator<Item = &[u8]> {
-    given
-        .split_inclusive(|byte| *byte == VALUE_END)
-        .filter(|entry| !checksum::is_checksum(entry))
+    properties::entries(given).filter(|entry| !checksum::is_checksum(entry))
 }
 
 fn put<const N: usize>(bytes: &mut Vec<u8>, field: [u8; N]) {

@@ -193,7 +193,9 @@ impl<'a> RecordView<'a> {
             });
         }
         match self.checksum {
-            Found::Crc(expected) => {
+            Found::Present => {
+                let expected =
+                    checksum::read_digits(self.stored_properties).ok_or(RecordError::ChecksumDamaged)?;
                 let covered = self.bytes.len() - checksum::PROPERTY_SIZE;
                 let found = checksum::crc31(&self.bytes[..covered]);
                 if found == expected {
@@ -294,7 +296,7 @@ impl<'a> RecordView<'a> {
     pub fn properties(&self) -> &'a [u8] {
         match self.checksum {
             Found::Absent => self.stored_properties,
-            Found::Crc(_) | Found::Damaged => {
+            Found::Present | Found::Damaged => {
                 &self.stored_properties[..self.stored_properties.len() - checksum::PROPERTY_SIZE]
             }
         }
@@ -307,7 +309,7 @@ impl<'a> RecordView<'a> {
 
     /// The tags code, computed from the properties: 0 without a tag.
     pub fn tags_code(&self) -> i64 {
-        properties::tags_code_of(self.properties())
+        properties::tags_code_of(properties::find(self.properties(), properties::TAGS.as_bytes()))
     }
 
     /// Whether the record took a queue offset and appears in its queue.
@@ -317,7 +319,7 @@ impl<'a> RecordView<'a> {
 
     /// Whether the record carries a checksum over all its bytes, as everything that this engine writes does.
     pub fn has_record_checksum(&self) -> bool {
-        matches!(self.checksum, Found::Crc(_))
+        self.checksum == Found::Present
     }
 }
 

@@ -24,9 +24,12 @@ pub(crate) fn number_of(body: &[u8]) -> u64 {
 }
 
 pub(crate) fn message(topic: &str, queue_id: u32, number: u64, size_bytes: usize) -> EncodedRecord {
-    RecordDraft { properties: b"TAGS\x01red\x02", ..RecordDraft::new(topic, queue_id, &body(number, size_bytes)) }
-        .encode()
-        .unwrap()
+    RecordDraft {
+        properties: b"TAGS\x01red\x02",
+        ..RecordDraft::new(topic, queue_id, &body(number, size_bytes))
+    }
+    .encode()
+    .unwrap()
 }
 
 pub(crate) fn state_record(number: u64) -> EncodedRecord {
@@ -48,16 +51,24 @@ impl View for Numbers {
     }
 
     fn arrived(&self, arrivals: &[Arrival<'_>]) {
-        let named = |arrival: &Arrival<'_>| (arrival.topic.to_owned(), arrival.queue_id, arrival.queue_offset);
+        let named =
+            |arrival: &Arrival<'_>| (arrival.topic.to_owned(), arrival.queue_id, arrival.queue_offset);
         self.arrived.lock().unwrap().extend(arrivals.iter().map(named));
     }
 
     fn checkpoint(&self) -> Vec<u8> {
-        self.applied.lock().unwrap().iter().flat_map(|number| number.to_le_bytes()).collect()
+        self.applied
+            .lock()
+            .unwrap()
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect()
     }
 
     fn restore(&self, state: &[u8]) -> Result<(), String> {
-        let numbers = state.chunks_exact(8).map(|chunk| u64::from_le_bytes(chunk.try_into().unwrap()));
+        let numbers = state
+            .chunks_exact(8)
+            .map(|chunk| u64::from_le_bytes(chunk.try_into().unwrap()));
         *self.applied.lock().unwrap() = numbers.collect();
         Ok(())
     }
@@ -106,8 +117,13 @@ impl Store {
         let mut messages = BTreeMap::new();
         for (topic, queue_id, range) in self.engine.queues() {
             let mut entries = Vec::new();
-            self.engine.entries(&topic, queue_id, range.min, usize::MAX >> 1, &mut entries);
-            assert_eq!(entries.len() as u64, range.max - range.min, "all offsets of {topic}/{queue_id}");
+            self.engine
+                .entries(&topic, queue_id, range.min, usize::MAX >> 1, &mut entries);
+            assert_eq!(
+                entries.len() as u64,
+                range.max - range.min,
+                "all offsets of {topic}/{queue_id}"
+            );
             let numbers = entries.iter().zip(range.min..).map(|(entry, offset)| {
                 assert_eq!(entry.queue_offset, offset);
                 self.number(&topic, queue_id, entry)
@@ -126,8 +142,20 @@ impl Store {
         let record = RecordView::parse(&bytes).unwrap();
         record.verify(entry.position).unwrap();
         assert_eq!(
-            (record.topic(), record.queue_id(), record.queue_offset(), record.store_ms(), record.tags_code()),
-            (topic, queue_id, entry.queue_offset, entry.store_ms, entry.tags_code)
+            (
+                record.topic(),
+                record.queue_id(),
+                record.queue_offset(),
+                record.store_ms(),
+                record.tags_code()
+            ),
+            (
+                topic,
+                queue_id,
+                entry.queue_offset,
+                entry.store_ms,
+                entry.tags_code
+            )
         );
         let number = number_of(record.body());
         assert_eq!(record.body(), body(number, record.body().len()));

@@ -1,0 +1,265 @@
+//! Faults with a name: what is left of a torn group, damage in the middle, failing and full disks.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod harness;
+
+use std::path::Path;
+
+use harness::{Store, dir, message, small, state_record};
+use kourou_engine::disk::sim::{SimDisk, Survivors, Tear};
+use kourou_engine::{AppendError, Health, OpenError, ReadError};
+
+fn segment() -> std::path::PathBuf {
+    dir().join("log").join("00000000000000000000")
+}
+
+fn contains(disk: &SimDisk, number: u64, size_bytes: usize) -> bool {
+    let body = harness::body(number, size_bytes);
+    disk.content(&segment())
+        .unwrap()
+        .windows(body.len())
+        .any(|window| window == body)
+}
+
+/// A group of two records is torn so that the first is lost and the second is whole. A later record of the first one's size
+/// then ends exactly where the second begins: it must not come back to life.
+#[test]
+fn the_rest_of_a_torn_group_never_joins_a_later_one() {
+    let size = 3_000;
+    let mut tried = 0;
+    for seed in 0..200 {
+        let disk = SimDisk::new();
+        let store = Store::open(&disk, small()).unwrap();
+        // The space is zero-written by a first group, so that the next operation is the write of the second.
+        store.engine.append_blocking(message("orders", 0, 1, 10)).unwrap();
+        disk.crash_at(disk.operations(), Tear::Random(seed));
+        let first = store.append(message("orders", 0, 2, size));
+        let second = store.append(message("orders", 0, 3, size));
+        store.engine.pump();
+        assert!(matches!(
+            *first.lock().unwrap(),
+            Some(Err(AppendError::Stopped(_)))
+        ));
+        assert!(matches!(
+            *second.lock().unwrap(),
+            Some(Err(AppendError::Stopped(_)))
+        ));
+        let disk = disk.after_power_cut(Survivors::None);
+        if contains(&disk, 2, size) || !contains(&disk, 3, size) {
+            continue;
+        }
+        tried += 1;
+        let store = Store::open(&disk, small()).unwrap();
+        assert!(store.engine.recovery().cut_bytes > 0);
+        store
+            .engine
+            .append_blocking(message("orders", 0, 4, size))
+            .unwrap();
+        let disk = disk.after_power_cut(Survivors::None);
+        let store = Store::open(&disk, small()).unwrap();
+        assert_eq!(store.messages()[&("orders".into(), 0)], [1, 4]);
+    }
+    assert!(tried > 3, "only {tried} seeds tore the group as wanted");
+}
+
+/// Damage that is not a torn tail is reported with its place, and nothing is cut.
+#[test]
+fn damage_before_a_whole_group_is_reported_not_cut() {
+    let disk = SimDisk::new();
+    let store = Store::open(&disk, small()).unwrap();
+    let stored: Vec<_> = (0..10)
+        .map(|number| {
+            store
+                .engine
+                .append_blocking(message("orders", 0, number, 100))
+                .unwrap()
+        })
+        .collect();
+    let disk = disk.after_kill();
+    disk.flip_bit(&segment(), stored[4].position + 150, 3).unwrap();
+    let before = disk.content(&segment()).unwrap();
+    let error = Store::open(&disk, small()).err().unwrap();
+    assert!(
+        matches!(&error, OpenError::Corrupt { file, offset, .. } if *file == segment() && *offset == stored[4].position),
+        "{error}"
+    );
+    assert_eq!(disk.content(&segment()).unwrap(), before);
+}
+
+/// After a clean stop the records are not read again at the start; a damaged one is found when it is read, and costs no other.
+#[test]
+fn a_flipped_bit_is_found_on_reading_and_costs_one_record() {
+    let disk = SimDisk::new();
+    let store = Store::open(&disk, small()).unwrap();
+    let stored: Vec<_> = (0..10)
+        .map(|number| {
+            store
+                .engine
+                .append_blocking(message("orders", 0, number, 100))
+                .unwrap()
+        })
+        .collect();
+    store.engine.close().unwrap();
+    disk.flip_bit(&segment(), stored[4].position + 150, 3).unwrap();
+    let store = Store::open(&disk, small()).unwrap();
+    for (at, stored) in stored.iter().enumerate() {
+        match store.engine.read(stored.position, stored.size_bytes) {
+            Ok(_) => assert_ne!(at, 4),
+            Err(ReadError::Corrupt { offset, .. }) => assert_eq!((at, offset), (4, stored.position)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The disk takes a group, says that it failed, and would take the next: the answer stays no until the store is reopened.
+#[test]
+fn a_failed_write_stops_the_log_until_it_is_reopened() {
+    for tear in [Tear::None, Tear::All, Tear::Random(5)] {
+        let disk = SimDisk::new();
+        let store = Store::open(&disk, small()).unwrap();
+        store
+            .engine
+            .append_blocking(message("orders", 0, 1, 100))
+            .unwrap();
+        disk.fail_at(disk.operations(), rustix::io::Errno::IO, tear);
+        for number in 2..5 {
+            let error = store
+                .engine
+                .append_blocking(message("orders", 0, number, 100))
+                .unwrap_err();
+            assert!(matches!(error, AppendError::Stopped(_)), "{error}");
+        }
+        assert!(matches!(store.engine.health(), Health::Stopped(_)));
+        assert_eq!(store.messages()[&("orders".into(), 0)], [1], "reads go on");
+        assert!(store.engine.close().is_err());
+        drop(store);
+        let store = Store::open(&disk.after_power_cut(Survivors::None), small()).unwrap();
+        let messages = store.messages();
+        assert!(
+            [&[1][..], &[1, 2]].contains(&messages[&("orders".into(), 0)].as_slice()),
+            "{messages:?}"
+        );
+        store
+            .engine
+            .append_blocking(message("orders", 0, 9, 100))
+            .unwrap();
+    }
+}
+
+/// A full disk refuses messages, takes state records from its reserve, serves reads, and recovers by itself.
+#[test]
+fn a_full_disk_is_not_the_end() {
+    let disk = SimDisk::new();
+    let options = || kourou_engine::Options {
+        segment_size_bytes: 8 << 20,
+        ..small()
+    };
+    let store = Store::open(&disk, options()).unwrap();
+    store
+        .engine
+        .append_blocking(message("orders", 0, 0, 100))
+        .unwrap();
+    disk.set_capacity_bytes(4 << 20);
+    let mut stored = 1;
+    let error = loop {
+        match store.engine.append_blocking(message("orders", 0, stored, 50_000)) {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored < 1000, "the disk never filled");
+    };
+    assert!(matches!(error, AppendError::Full { .. }), "{error}");
+    assert!(matches!(store.engine.health(), Health::Full));
+    for number in 0..20 {
+        store.engine.append_blocking(state_record(number)).unwrap();
+    }
+    assert_eq!(store.messages()[&("orders".into(), 0)].len() as u64, stored);
+    assert!(
+        store
+            .engine
+            .append_blocking(message("orders", 0, stored, 50_000))
+            .is_err()
+    );
+    disk.set_capacity_bytes(u64::MAX);
+    store
+        .engine
+        .append_blocking(message("orders", 0, stored, 50_000))
+        .unwrap();
+    assert!(matches!(store.engine.health(), Health::Running));
+    drop(store);
+    let store = Store::open(&disk.after_power_cut(Survivors::None), options()).unwrap();
+    assert_eq!(store.messages()[&("orders".into(), 0)].len() as u64, stored + 1);
+    assert_eq!(store.view.applied.lock().unwrap().len(), 20);
+}
+
+/// An index file that is gone or damaged is made again from its segment, at the open or when it is used.
+#[test]
+fn an_index_file_is_never_more_than_an_optimisation() {
+    let fill = || {
+        let disk = SimDisk::new();
+        let store = Store::open(&disk, small()).unwrap();
+        for number in 0..200 {
+            store
+                .engine
+                .append_blocking(message("orders", (number % 3) as u32, number, 1000))
+                .unwrap();
+        }
+        store.engine.close().unwrap();
+        let messages = store.messages();
+        assert!(store.engine.segment_count() >= 3);
+        (disk, messages)
+    };
+    let index = |name: &str| dir().join("index").join(name);
+    let spoil: [(&str, fn(&SimDisk, &Path)); 3] = [
+        ("gone", |disk, path| {
+            kourou_engine::disk::Disk::remove(disk, path).unwrap()
+        }),
+        ("header", |disk, path| disk.flip_bit(path, 20, 1).unwrap()),
+        ("entries", |disk, path| {
+            let size = disk.content(path).unwrap().len() as u64;
+            disk.flip_bit(path, size - 10, 1).unwrap();
+        }),
+    ];
+    for (what, spoil) in spoil {
+        let (disk, messages) = fill();
+        spoil(&disk, &index("00000000000000065536"));
+        let store = Store::open(&disk, small()).unwrap();
+        assert_eq!(store.messages(), messages, "{what}");
+        assert_eq!(
+            store.engine.recovery().rebuilt_indexes,
+            u64::from(what != "entries"),
+            "{what}"
+        );
+        store.engine.close().unwrap();
+        let store = Store::open(&disk, small()).unwrap();
+        assert_eq!(
+            (store.messages(), store.engine.recovery().rebuilt_indexes),
+            (messages, 0),
+            "{what}"
+        );
+    }
+}
+
+/// Without any checkpoint, everything comes back from the log.
+#[test]
+fn checkpoints_are_never_more_than_an_optimisation() {
+    let disk = SimDisk::new();
+    let store = Store::open(&disk, small()).unwrap();
+    for number in 0..200 {
+        store
+            .engine
+            .append_blocking(message("orders", (number % 3) as u32, number, 1000))
+            .unwrap();
+        store.engine.append_blocking(state_record(number)).unwrap();
+    }
+    store.engine.close().unwrap();
+    let messages = store.messages();
+    for name in ["checkpoint.0", "checkpoint.1"] {
+        let size = disk.content(&dir().join(name)).unwrap().len() as u64;
+        disk.flip_bit(&dir().join(name), size / 2, 0).unwrap();
+    }
+    let store = Store::open(&disk, small()).unwrap();
+    assert_eq!(store.messages(), messages);
+    assert_eq!(store.view.applied.lock().unwrap().len(), 200);
+}
