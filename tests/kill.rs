@@ -1,0 +1,217 @@
+//! Kills the broker over and over while witnesses send to it, then reads everything and compares.
+//!
+//! `KOUROU_KILLS` says how often (20 unless told), `KOUROU_KILL_SEED` repeats the moments of an earlier run.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use support::broker::Kourou;
+use support::{Ports, alone, fresh_folder, number_from_env, programs, say, wait_until};
+
+const TOPIC: &str = "ledger";
+const KILLS_USUAL: u64 = 20;
+/// How long the witnesses may need to get an acknowledgement from a broker that was just started.
+const FIRST_ACK_LIMIT: Duration = Duration::from_secs(30);
+
+#[test]
+fn nothing_acknowledged_is_lost_by_kills() -> Result<()> {
+    kills("durable")
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_kills_with_relaxed_flush() -> Result<()> {
+    // A killed process leaves the page cache behind, so that the relaxed answer is kept as well.
+    kills("relaxed")
+}
+
+fn kills(flush: &str) -> Result<()> {
+    let _machine = alone();
+    let Some(ledger) = programs::ledger()? else {
+        return Ok(());
+    };
+    let kills = number_from_env("KOUROU_KILLS", KILLS_USUAL)?;
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let seed = number_from_env("KOUROU_KILL_SEED", u64::try_from(clock)?)?;
+    say(&format!("kill test, flush {flush}: {kills} kills, KOUROU_KILL_SEED={seed}"));
+
+    let folder = fresh_folder("kill")?;
+    let ports = Ports::free()?;
+    let options = ["--flush", flush];
+    let start = Instant::now();
+    let mut kourou = Kourou::start_ready(folder.path(), ports, &options)?;
+    let mut witness = Witness::start(&ledger, ports, folder.path(), seed)?;
+    witness.wait_for_more(0, 100)?;
+
+    let mut moments = Moments(seed | 1);
+    let mut early = 0;
+    for kill in 1..=kills {
+        early += u64::from(moments.wait_for_next(&witness)?);
+        kourou.kill().with_context(|| format!("before kill {kill}"))?;
+        witness.tell_of_kill()?;
+        kourou = Kourou::start(folder.path(), ports, &options)?;
+        if kill % 100 == 0 {
+            say(&format!("{kill} kills, {} acknowledged, {:?}", witness.acknowledged(), start.elapsed()));
+        }
+    }
+    kourou.wait_ready()?;
+    witness.wait_for_more(witness.acknowledged(), 1)?;
+    let produced = witness.finish()?;
+    let verified = verify(&ledger, ports, folder.path());
+
+    // Once more after a clean stop: what recovery put together must also be what is written down.
+    kourou.stop()?;
+    let kourou = Kourou::start_ready(folder.path(), ports, &options)?;
+    let verified_again = verify(&ledger, ports, folder.path());
+    say(&format!(
+        "kill test, flush {flush}: {kills} kills ({early} before the first acknowledgement of a life) in {:?}\n  sent     {produced}\n  found    {}\n  reopened {}",
+        start.elapsed(),
+        shown(&verified),
+        shown(&verified_again),
+    ));
+    if verified.is_err() || verified_again.is_err() {
+        let kept = folder.keep();
+        say(&format!("the store and the ledger are kept in {}", kept.display()));
+    }
+    let (found, reopened) = (verified?, verified_again?);
+    ensure!(found == reopened, "a clean restart changed what is found");
+    kourou.stop()
+}
+
+fn shown(verified: &Result<String>) -> String {
+    match verified {
+        Ok(summary) => summary.clone(),
+        Err(failure) => format!("{failure:#}"),
+    }
+}
+
+fn verify(ledger: &Path, ports: Ports, folder: &Path) -> Result<String> {
+    let output = Command::new(ledger)
+        .args(["verify", "--namesrv", &ports.namesrv_addr(), "--topic", TOPIC, "--file"])
+        .arg(folder.join("ledger.bin"))
+        .env("HOME", folder)
+        .stdin(Stdio::null())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let Some(summary) = text.lines().find_map(|line| line.strip_prefix("summary ")) else {
+        bail!("verify ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    };
+    ensure!(output.status.success(), "{summary}");
+    Ok(summary.to_owned())
+}
+
+/// When to kill: xorshift, so that a seed means the same moments everywhere.
+struct Moments(u64);
+
+impl Moments {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    /// Waits for a moment worth killing at, and says whether it came before any acknowledgement of this life.
+    fn wait_for_next(&mut self, witness: &Witness) -> Result<bool> {
+        let before = witness.acknowledged();
+        match self.below(10) {
+            // While it starts, recovers, or answers its first requests.
+            0 | 1 => std::thread::sleep(Duration::from_micros(self.below(60_000))),
+            // Between the first acknowledgements and a few hundred later, somewhere within a group.
+            2..=6 => {
+                witness.wait_for_more(before, 1 + self.below(400))?;
+                std::thread::sleep(Duration::from_micros(self.below(20_000)));
+            }
+            // In full flow.
+            _ => {
+                witness.wait_for_more(before, 1)?;
+                std::thread::sleep(Duration::from_millis(100 + self.below(500)));
+            }
+        }
+        Ok(witness.acknowledged() == before)
+    }
+}
+
+/// The producers, in a process of their own.
+struct Witness {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Option<JoinHandle<Option<String>>>,
+    acknowledged: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Witness {
+    fn start(ledger: &Path, ports: Ports, folder: &Path, seed: u64) -> Result<Self> {
+        let mut child = Command::new(ledger)
+            .args(["produce", "--namesrv", &ports.namesrv_addr(), "--topic", TOPIC])
+            .args(["--seed", &(seed >> 1).to_string(), "--file"])
+            .arg(folder.join("ledger.bin"))
+            .env("HOME", folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .context("starting the ledger program")?;
+        let input = child.stdin.take();
+        let out = child.stdout.take().context("no output")?;
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let ended = Arc::new(AtomicBool::new(false));
+        let (counter, end) = (Arc::clone(&acknowledged), Arc::clone(&ended));
+        let output = std::thread::spawn(move || {
+            let mut summary = None;
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if let Some(count) = line.strip_prefix("acknowledged ") {
+                    counter.store(count.parse().unwrap_or(0), Ordering::Relaxed);
+                } else if let Some(text) = line.strip_prefix("summary ") {
+                    summary = Some(text.to_owned());
+                }
+            }
+            end.store(true, Ordering::Relaxed);
+            summary
+        });
+        Ok(Self { child, input, output: Some(output), acknowledged, ended })
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    fn wait_for_more(&self, before: u64, more: u64) -> Result<()> {
+        wait_until(&format!("{more} more than {before} acknowledgements"), FIRST_ACK_LIMIT, || {
+            ensure!(!self.ended.load(Ordering::Relaxed), "the ledger program ended early");
+            Ok(self.acknowledged() >= before + more)
+        })
+    }
+
+    /// The client library would wait for its timeout; the witness gives up what was in flight at once.
+    fn tell_of_kill(&mut self) -> Result<()> {
+        self.input.as_mut().context("no input")?.write_all(b"killed\n").context("telling of a kill")
+    }
+
+    /// Lets the producers finish what they have begun, and returns what they counted.
+    fn finish(mut self) -> Result<String> {
+        drop(self.input.take());
+        wait_until("the producers finish", FIRST_ACK_LIMIT, || Ok(self.ended.load(Ordering::Relaxed)))?;
+        let status = self.child.wait()?;
+        let output = self.output.take().context("no output")?;
+        let summary = output.join().ok().flatten();
+        ensure!(status.success(), "the ledger program ended with {status}: {summary:?}");
+        summary.context("the ledger program said nothing in the end")
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        // Both fail only if the process is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,181 @@
+//! Builds and runs the client programs under `tests/clients`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{programs_folder, say};
+
+/// A line of the Java client, and how its cases are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JavaLine {
+    /// The newest 5.x.
+    Five,
+    /// The last of 4.9.x, which many still run.
+    FourNine,
+}
+
+/// A program with cases to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    name: String,
+    command: Vec<String>,
+}
+
+impl Program {
+    /// The same program with one more JVM flag; only meaningful for the Java ones.
+    pub(crate) fn with_jvm_flag(&self, name: &str, flag: &str) -> Self {
+        let mut command = self.command.clone();
+        command.insert(1, flag.to_owned());
+        Self { name: name.to_owned(), command }
+    }
+
+    /// Runs the cases and prints a line for each; an error says which failed.
+    pub(crate) fn run(&self, namesrv: &str, suffix: &str, cases: &[&str]) -> Result<()> {
+        let home = super::fresh_folder("home")?;
+        let mut child = Command::new(&self.command[0])
+            .args(&self.command[1..])
+            .args(["--namesrv", namesrv, "--suffix", suffix])
+            .args(cases)
+            .env("HOME", home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // Client libraries chat there; a case says what went wrong in its own line.
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {}", self.name))?;
+        let out = child.stdout.take().context("no output")?;
+        let mut failed = Vec::new();
+        let mut passed = 0;
+        for line in BufReader::new(out).lines() {
+            let line = line?;
+            let Ok(result) = serde_json::from_str::<serde_json::Value>(&line) else {
+                say(&format!("{}: {line}", self.name));
+                continue;
+            };
+            let case = result["case"].as_str().unwrap_or("?");
+            let verdict = if result["ok"] == true { "ok" } else { "FAILED" };
+            say(&format!("{:<12} {case:<18} {verdict:<6} {:>6} ms  {}", self.name, result["ms"], result["detail"]));
+            if result["ok"] == true {
+                passed += 1;
+            } else {
+                if let Some(trace) = result["trace"].as_str() {
+                    say(trace);
+                }
+                failed.push(case.to_owned());
+            }
+        }
+        let status = child.wait()?;
+        ensure!(failed.is_empty(), "{}: failed cases {failed:?}", self.name);
+        ensure!(status.success() && passed > 0, "{}: {status} after {passed} cases", self.name);
+        Ok(())
+    }
+}
+
+/// The Java cases for a client line, or `None` if that cannot be built here and need not be.
+pub(crate) fn java(line: JavaLine) -> Result<Option<Program>> {
+    if !toolchain("java", "-version")? || !toolchain("mvn", "-version")? {
+        return Ok(None);
+    }
+    let (name, flags): (_, &[&str]) = match line {
+        JavaLine::Five => ("java5", &[]),
+        JavaLine::FourNine => ("java4", &["-Drocketmq.version=4.9.8", "-Dapi=v4"]),
+    };
+    let source = clients_folder().join("java");
+    let out = programs_folder().join(name);
+    let stamp = out.join("built");
+    if !is_newer_than_all(&stamp, &source)? {
+        say(&format!("building the {name} cases with Maven (the first time it downloads the client)"));
+        let status = Command::new("mvn")
+            .args(["-q", "-B", "-ntp", "package"])
+            .arg(format!("-Dout={}", out.display()))
+            .args(flags)
+            .current_dir(&source)
+            .stdin(Stdio::null())
+            .status()
+            .context("running mvn")?;
+        ensure!(status.success(), "mvn: {status}");
+        fs::write(&stamp, "")?;
+    }
+    let class_path = format!("{0}/classes:{0}/lib/*", out.display());
+    let command =
+        ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &class_path, "cases.Main"];
+    Ok(Some(Program { name: name.to_owned(), command: command.map(str::to_owned).into() }))
+}
+
+/// The Go cases, or `None` if they cannot be built here and need not be.
+pub(crate) fn go() -> Result<Option<Program>> {
+    Ok(go_binary("cases")?.map(|path| Program { name: "go".to_owned(), command: vec![path.display().to_string()] }))
+}
+
+/// The witness of the kill test, or `None` if it cannot be built here and need not be.
+pub(crate) fn ledger() -> Result<Option<PathBuf>> {
+    go_binary("ledger")
+}
+
+fn go_binary(name: &str) -> Result<Option<PathBuf>> {
+    if !toolchain("go", "version")? {
+        return Ok(None);
+    }
+    let out = programs_folder().join("go");
+    fs::create_dir_all(&out)?;
+    let binary = out.join(name);
+    if !binary.exists() {
+        say(&format!("building the Go program {name} (the first time it downloads the client)"));
+    }
+    let status = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&binary)
+        .arg(format!("./{name}"))
+        .current_dir(clients_folder().join("go"))
+        .stdin(Stdio::null())
+        .status()
+        .context("running go build")?;
+    ensure!(status.success(), "go build: {status}");
+    Ok(Some(binary))
+}
+
+/// Whether the tool runs. A missing one is an error where all are required, and said aloud elsewhere.
+fn toolchain(tool: &str, version_flag: &str) -> Result<bool> {
+    let runs = Command::new(tool)
+        .arg(version_flag)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !runs {
+        if std::env::var("KOUROU_REQUIRE_CLIENTS").is_ok_and(|value| value == "1") {
+            bail!("{tool} is missing, and KOUROU_REQUIRE_CLIENTS=1 asks for every client");
+        }
+        say(&format!("SKIPPED: {tool} is missing, so these client cases cannot be built (tests/README.md says what they need)"));
+    }
+    Ok(runs)
+}
+
+fn clients_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+/// Whether the stamp is there and younger than every file in the folder.
+fn is_newer_than_all(stamp: &Path, folder: &Path) -> Result<bool> {
+    let Ok(stamp) = fs::metadata(stamp) else {
+        return Ok(false);
+    };
+    Ok(stamp.modified()? > newest(folder)?)
+}
+
+fn newest(path: &Path) -> Result<SystemTime> {
+    let metadata = fs::metadata(path)?;
+    let mut newest_time = metadata.modified()?;
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path)? {
+            newest_time = newest_time.max(newest(&entry?.path())?);
+        }
+    }
+    Ok(newest_time)
+}
