@@ -113,6 +113,7 @@ impl<'a> RecordDraft<'a> {
             properties: b"",
         }
     }
+
     /// Encodes with the default [`Limits`].
     ///
     /// # Errors

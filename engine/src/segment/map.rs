@@ -55,7 +55,6 @@ fn advise(slice: &Bytes, advice: Advice) -> rustix::io::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::io::Write;
 
