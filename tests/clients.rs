@@ -9,7 +9,17 @@ use support::{Ports, alone, fresh_folder, number_from_env, say};
 
 /// What the binary header codec changes is how every request and answer is written; these cases cover most of them.
 const CODEC_CASES: [&str; 12] = [
-    "sync", "async", "oneway", "batch", "big-body", "properties", "rebalance", "ordered", "retry-dlq", "offsets", "pull",
+    "sync",
+    "async",
+    "oneway",
+    "batch",
+    "big-body",
+    "properties",
+    "rebalance",
+    "ordered",
+    "retry-dlq",
+    "offsets",
+    "pull",
     "errors",
 ];
 
@@ -47,15 +57,19 @@ fn java_4_9_client_with_the_binary_header_codec() -> Result<()> {
 
 #[test]
 fn go_client() -> Result<()> {
-    with_program(programs::go(), |program, namesrv, suffix| program.run(namesrv, suffix, &["all"]))
+    with_program(programs::go(), |program, namesrv, suffix| {
+        program.run(namesrv, suffix, &["all"])
+    })
 }
 
 #[test]
 fn messages_cross_from_one_language_to_another() -> Result<()> {
     let _machine = alone();
-    let (Some(go), Some(java5), Some(java4)) =
-        (programs::go()?, programs::java(JavaLine::Five)?, programs::java(JavaLine::FourNine)?)
-    else {
+    let (Some(go), Some(java5), Some(java4)) = (
+        programs::go()?,
+        programs::java(JavaLine::Five)?,
+        programs::java(JavaLine::FourNine)?,
+    ) else {
         return Ok(());
     };
     rounds("cross", |namesrv, suffix| {
@@ -73,7 +87,11 @@ fn offsets_outlive_a_restart_of_the_broker() -> Result<()> {
         say("SKIPPED: a broker that somebody else runs is not ours to restart");
         return Ok(());
     }
-    let all = [programs::go()?, programs::java(JavaLine::Five)?, programs::java(JavaLine::FourNine)?];
+    let all = [
+        programs::go()?,
+        programs::java(JavaLine::Five)?,
+        programs::java(JavaLine::FourNine)?,
+    ];
     for round in 0..number_of_rounds()? {
         for program in all.iter().flatten() {
             let folder = fresh_folder("restart")?;
@@ -112,7 +130,10 @@ fn rounds(name: &str, run: impl Fn(&str, &str) -> Result<()>) -> Result<()> {
         if result.is_err()
             && let Broker::Ours { kourou, .. } = &broker
         {
-            say(&format!("the last of what kourou printed:\n{}", kourou.tail_of_log()));
+            say(&format!(
+                "the last of what kourou printed:\n{}",
+                kourou.tail_of_log()
+            ));
         }
         result?;
     }
@@ -121,7 +142,11 @@ fn rounds(name: &str, run: impl Fn(&str, &str) -> Result<()>) -> Result<()> {
 
 enum Broker {
     External(String),
-    Ours { kourou: Kourou, namesrv: String, _folder: tempfile::TempDir },
+    Ours {
+        kourou: Kourou,
+        namesrv: String,
+        _folder: tempfile::TempDir,
+    },
 }
 
 impl Broker {
@@ -129,7 +154,11 @@ impl Broker {
         let folder = fresh_folder("clients")?;
         let ports = Ports::free()?;
         let kourou = Kourou::start_ready(folder.path(), ports, &[])?;
-        Ok(Self::Ours { kourou, namesrv: ports.namesrv_addr(), _folder: folder })
+        Ok(Self::Ours {
+            kourou,
+            namesrv: ports.namesrv_addr(),
+            _folder: folder,
+        })
     }
 
     fn namesrv(&self) -> &str {
@@ -156,6 +185,8 @@ fn number_of_rounds() -> Result<u64> {
 
 /// Differs from run to run, so that an external broker can be used again and again.
 fn suffix(name: &str, round: u64) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     format!("{name}{round}_{}", now.as_millis())
 }

@@ -40,7 +40,9 @@ fn kills(flush: &str) -> Result<()> {
     let kills = number_from_env("KOUROU_KILLS", KILLS_USUAL)?;
     let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let seed = number_from_env("KOUROU_KILL_SEED", u64::try_from(clock)?)?;
-    say(&format!("kill test, flush {flush}: {kills} kills, KOUROU_KILL_SEED={seed}"));
+    say(&format!(
+        "kill test, flush {flush}: {kills} kills, KOUROU_KILL_SEED={seed}"
+    ));
 
     let folder = fresh_folder("kill")?;
     let ports = Ports::free()?;
@@ -58,7 +60,11 @@ fn kills(flush: &str) -> Result<()> {
         witness.tell_of_kill()?;
         kourou = Kourou::start(folder.path(), ports, &options)?;
         if kill % 100 == 0 {
-            say(&format!("{kill} kills, {} acknowledged, {:?}", witness.acknowledged(), start.elapsed()));
+            say(&format!(
+                "{kill} kills, {} acknowledged, {:?}",
+                witness.acknowledged(),
+                start.elapsed()
+            ));
         }
     }
     kourou.wait_ready()?;
@@ -78,7 +84,10 @@ fn kills(flush: &str) -> Result<()> {
     ));
     if verified.is_err() || verified_again.is_err() {
         let kept = folder.keep();
-        say(&format!("the store and the ledger are kept in {}", kept.display()));
+        say(&format!(
+            "the store and the ledger are kept in {}",
+            kept.display()
+        ));
     }
     let (found, reopened) = (verified?, verified_again?);
     ensure!(found == reopened, "a clean restart changed what is found");
@@ -94,14 +103,25 @@ fn shown(verified: &Result<String>) -> String {
 
 fn verify(ledger: &Path, ports: Ports, folder: &Path) -> Result<String> {
     let output = Command::new(ledger)
-        .args(["verify", "--namesrv", &ports.namesrv_addr(), "--topic", TOPIC, "--file"])
+        .args([
+            "verify",
+            "--namesrv",
+            &ports.namesrv_addr(),
+            "--topic",
+            TOPIC,
+            "--file",
+        ])
         .arg(folder.join("ledger.bin"))
         .env("HOME", folder)
         .stdin(Stdio::null())
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let Some(summary) = text.lines().find_map(|line| line.strip_prefix("summary ")) else {
-        bail!("verify ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "verify ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     ensure!(output.status.success(), "{summary}");
     Ok(summary.to_owned())
@@ -177,7 +197,13 @@ impl Witness {
             end.store(true, Ordering::Relaxed);
             summary
         });
-        Ok(Self { child, input, output: Some(output), acknowledged, ended })
+        Ok(Self {
+            child,
+            input,
+            output: Some(output),
+            acknowledged,
+            ended,
+        })
     }
 
     fn acknowledged(&self) -> u64 {
@@ -185,25 +211,41 @@ impl Witness {
     }
 
     fn wait_for_more(&self, before: u64, more: u64) -> Result<()> {
-        wait_until(&format!("{more} more than {before} acknowledgements"), FIRST_ACK_LIMIT, || {
-            ensure!(!self.ended.load(Ordering::Relaxed), "the ledger program ended early");
-            Ok(self.acknowledged() >= before + more)
-        })
+        wait_until(
+            &format!("{more} more than {before} acknowledgements"),
+            FIRST_ACK_LIMIT,
+            || {
+                ensure!(
+                    !self.ended.load(Ordering::Relaxed),
+                    "the ledger program ended early"
+                );
+                Ok(self.acknowledged() >= before + more)
+            },
+        )
     }
 
     /// The client library would wait for its timeout; the witness gives up what was in flight at once.
     fn tell_of_kill(&mut self) -> Result<()> {
-        self.input.as_mut().context("no input")?.write_all(b"killed\n").context("telling of a kill")
+        self.input
+            .as_mut()
+            .context("no input")?
+            .write_all(b"killed\n")
+            .context("telling of a kill")
     }
 
     /// Lets the producers finish what they have begun, and returns what they counted.
     fn finish(mut self) -> Result<String> {
         drop(self.input.take());
-        wait_until("the producers finish", FIRST_ACK_LIMIT, || Ok(self.ended.load(Ordering::Relaxed)))?;
+        wait_until("the producers finish", FIRST_ACK_LIMIT, || {
+            Ok(self.ended.load(Ordering::Relaxed))
+        })?;
         let status = self.child.wait()?;
         let output = self.output.take().context("no output")?;
         let summary = output.join().ok().flatten();
-        ensure!(status.success(), "the ledger program ended with {status}: {summary:?}");
+        ensure!(
+            status.success(),
+            "the ledger program ended with {status}: {summary:?}"
+        );
         summary.context("the ledger program said nothing in the end")
     }
 }

@@ -52,7 +52,10 @@ impl Kourou {
         let namesrv = self.ports.namesrv_addr();
         wait_until("kourou serves", READY_LIMIT, || {
             if let Some(status) = self.child.try_wait()? {
-                bail!("kourou ended with {status} instead of serving\n{}", self.tail_of_log());
+                bail!(
+                    "kourou ended with {status} instead of serving\n{}",
+                    self.tail_of_log()
+                );
             }
             Ok(wire::routes_to_a_broker(&namesrv))
         })
@@ -60,7 +63,9 @@ impl Kourou {
 
     /// SIGTERM, and the process has to end by itself, successfully.
     pub(crate) fn stop(mut self) -> Result<()> {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let status = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()?;
         ensure!(status.success(), "sending SIGTERM: {status}");
         let mut ended: Option<ExitStatus> = None;
         wait_until("kourou ends after SIGTERM", STOP_LIMIT, || {
@@ -68,13 +73,21 @@ impl Kourou {
             Ok(ended.is_some())
         })?;
         let status = ended.context("no exit status")?;
-        ensure!(status.success(), "kourou ended with {status}\n{}", self.tail_of_log());
+        ensure!(
+            status.success(),
+            "kourou ended with {status}\n{}",
+            self.tail_of_log()
+        );
         Ok(())
     }
 
     /// SIGKILL, and waits until the process is gone.
     pub(crate) fn kill(mut self) -> Result<()> {
-        ensure!(self.child.try_wait()?.is_none(), "kourou ended by itself\n{}", self.tail_of_log());
+        ensure!(
+            self.child.try_wait()?.is_none(),
+            "kourou ended by itself\n{}",
+            self.tail_of_log()
+        );
         self.child.kill()?;
         self.child.wait()?;
         Ok(())

@@ -24,7 +24,10 @@ pub(crate) struct Ports {
 impl Ports {
     pub(crate) fn free() -> Result<Self> {
         // Both are held until both are known, so that they differ.
-        let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        let listeners = [
+            TcpListener::bind("127.0.0.1:0")?,
+            TcpListener::bind("127.0.0.1:0")?,
+        ];
         Ok(Self {
             namesrv: listeners[0].local_addr()?.port(),
             broker: listeners[1].local_addr()?.port(),
@@ -86,7 +89,9 @@ pub(crate) fn wait_until(
 /// A number from the environment, or what is usual.
 pub(crate) fn number_from_env(name: &str, usual: u64) -> Result<u64> {
     match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name}={text} is not a number")),
+        Ok(text) => text
+            .parse()
+            .with_context(|| format!("{name}={text} is not a number")),
         Err(_) => Ok(usual),
     }
 }

@@ -31,7 +31,10 @@ impl Program {
     pub(crate) fn with_jvm_flag(&self, name: &str, flag: &str) -> Self {
         let mut command = self.command.clone();
         command.insert(1, flag.to_owned());
-        Self { name: name.to_owned(), command }
+        Self {
+            name: name.to_owned(),
+            command,
+        }
     }
 
     /// Runs the cases and prints a line for each; an error says which failed.
@@ -59,7 +62,10 @@ impl Program {
             };
             let case = result["case"].as_str().unwrap_or("?");
             let verdict = if result["ok"] == true { "ok" } else { "FAILED" };
-            say(&format!("{:<12} {case:<18} {verdict:<6} {:>6} ms  {}", self.name, result["ms"], result["detail"]));
+            say(&format!(
+                "{:<12} {case:<18} {verdict:<6} {:>6} ms  {}",
+                self.name, result["ms"], result["detail"]
+            ));
             if result["ok"] == true {
                 passed += 1;
             } else {
@@ -71,7 +77,11 @@ impl Program {
         }
         let status = child.wait()?;
         ensure!(failed.is_empty(), "{}: failed cases {failed:?}", self.name);
-        ensure!(status.success() && passed > 0, "{}: {status} after {passed} cases", self.name);
+        ensure!(
+            status.success() && passed > 0,
+            "{}: {status} after {passed} cases",
+            self.name
+        );
         Ok(())
     }
 }
@@ -89,7 +99,9 @@ pub(crate) fn java(line: JavaLine) -> Result<Option<Program>> {
     let out = programs_folder().join(name);
     let stamp = out.join("built");
     if !is_newer_than_all(&stamp, &source)? {
-        say(&format!("building the {name} cases with Maven (the first time it downloads the client)"));
+        say(&format!(
+            "building the {name} cases with Maven (the first time it downloads the client)"
+        ));
         let status = Command::new("mvn")
             .args(["-q", "-B", "-ntp", "package"])
             .arg(format!("-Dout={}", out.display()))
@@ -102,14 +114,27 @@ pub(crate) fn java(line: JavaLine) -> Result<Option<Program>> {
         fs::write(&stamp, "")?;
     }
     let class_path = format!("{0}/classes:{0}/lib/*", out.display());
-    let command =
-        ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &class_path, "cases.Main"];
-    Ok(Some(Program { name: name.to_owned(), command: command.map(str::to_owned).into() }))
+    let command = [
+        "java",
+        "-Xmx256m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        &class_path,
+        "cases.Main",
+    ];
+    Ok(Some(Program {
+        name: name.to_owned(),
+        command: command.map(str::to_owned).into(),
+    }))
 }
 
 /// The Go cases, or `None` if they cannot be built here and need not be.
 pub(crate) fn go() -> Result<Option<Program>> {
-    Ok(go_binary("cases")?.map(|path| Program { name: "go".to_owned(), command: vec![path.display().to_string()] }))
+    Ok(go_binary("cases")?.map(|path| Program {
+        name: "go".to_owned(),
+        command: vec![path.display().to_string()],
+    }))
 }
 
 /// The witness of the kill test, or `None` if it cannot be built here and need not be.
@@ -125,7 +150,9 @@ fn go_binary(name: &str) -> Result<Option<PathBuf>> {
     fs::create_dir_all(&out)?;
     let binary = out.join(name);
     if !binary.exists() {
-        say(&format!("building the Go program {name} (the first time it downloads the client)"));
+        say(&format!(
+            "building the Go program {name} (the first time it downloads the client)"
+        ));
     }
     let status = Command::new("go")
         .args(["build", "-o"])
@@ -152,7 +179,9 @@ fn toolchain(tool: &str, version_flag: &str) -> Result<bool> {
         if std::env::var("KOUROU_REQUIRE_CLIENTS").is_ok_and(|value| value == "1") {
             bail!("{tool} is missing, and KOUROU_REQUIRE_CLIENTS=1 asks for every client");
         }
-        say(&format!("SKIPPED: {tool} is missing, so these client cases cannot be built (tests/README.md says what they need)"));
+        say(&format!(
+            "SKIPPED: {tool} is missing, so these client cases cannot be built (tests/README.md says what they need)"
+        ));
     }
     Ok(runs)
 }

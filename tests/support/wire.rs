@@ -41,7 +41,10 @@ fn read_frame(stream: &mut TcpStream) -> Result<Vec<u8>> {
     let [a, b, c, d, _, f, g, h] = lengths;
     let total = usize::try_from(u32::from_be_bytes([a, b, c, d]))?;
     let header = usize::try_from(u32::from_be_bytes([0, f, g, h]))?;
-    ensure!(total <= ANSWER_SIZE_MAX && header + 4 <= total, "an answer of {total} bytes, header {header}");
+    ensure!(
+        total <= ANSWER_SIZE_MAX && header + 4 <= total,
+        "an answer of {total} bytes, header {header}"
+    );
     let mut rest = vec![0; total - 4];
     stream.read_exact(&mut rest)?;
     rest.truncate(header);
