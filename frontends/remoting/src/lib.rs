@@ -10,6 +10,9 @@ mod broker_port;
 mod connection;
 mod limits;
 mod listener;
+mod refusal;
+mod text;
 
+pub use broker_port::serve_broker;
 pub use limits::Limits;
 pub use listener::listen;

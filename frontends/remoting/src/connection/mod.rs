@@ -22,6 +22,7 @@ use std::task::Waker;
 
 use kourou_proto::Command;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 pub(crate) use driver::{Closed, Driver, Handler};
 pub(crate) use outgoing::Outgoing;
@@ -45,6 +46,8 @@ pub(crate) struct Connection {
     /// Bytes that the driver has taken and the socket has not.
     unwritten_bytes: AtomicUsize,
     outbox: Mutex<Outbox>,
+    /// Tells those who wait on behalf of the peer that it is gone.
+    gone: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +88,7 @@ impl Connection {
             queued_bytes: AtomicUsize::new(0),
             unwritten_bytes: AtomicUsize::new(0),
             outbox: Mutex::default(),
+            gone: Notify::new(),
         })
     }
 
@@ -100,6 +104,17 @@ impl Connection {
     /// Whether the driver has ended: nothing that is pushed goes anywhere.
     pub(crate) fn is_closed(&self) -> bool {
         self.outbox.lock().closed
+    }
+
+    /// Returns once the driver has ended.
+    pub(crate) async fn closed(&self) {
+        let gone = self.gone.notified();
+        tokio::pin!(gone);
+        // Registered before the look, so that an end between the two is not missed.
+        gone.as_mut().enable();
+        if !self.is_closed() {
+            gone.await;
+        }
     }
 
     /// Whether the peer takes answers more slowly than it asks.
@@ -217,6 +232,7 @@ impl Connection {
             outbox.waker = None;
             std::mem::take(&mut outbox.queue)
         };
+        self.gone.notify_waiters();
         drop(dropped);
     }
 }
