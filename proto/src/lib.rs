@@ -14,6 +14,35 @@
 //!
 //! and back: `request.reply(code)` builds the answer in the codec the request used, `encode_head` writes everything
 //! in front of the body, so that a body can be a list of slices in one vectored write.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use kourou_proto::remoting::request::QueueHeader;
+//! use kourou_proto::remoting::response::OffsetResponse;
+//! use kourou_proto::{Command, FrameDecoder, HeaderFields, RequestCode, ResponseCode};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A client asks ...
+//! let mut wire = BytesMut::new();
+//! Command::request(RequestCode::GET_MIN_OFFSET, 7)
+//!     .with_fields(&QueueHeader { topic: "orders", queue_id: 3 })
+//!     .encode(&mut wire)?;
+//!
+//! // ... and a broker answers.
+//! let frame = FrameDecoder::default().decode(&mut wire)?.ok_or("incomplete")?;
+//! let request = Command::decode(frame)?;
+//! let reply = match request.code() {
+//!     RequestCode::GET_MIN_OFFSET => {
+//!         let header = QueueHeader::decode(&request)?;
+//!         assert_eq!((header.topic, header.queue_id), ("orders", 3));
+//!         request.reply(ResponseCode::SUCCESS).with_fields(&OffsetResponse { offset: 42 })
+//!     }
+//!     _ => request.reply(ResponseCode::REQUEST_CODE_NOT_SUPPORTED),
+//! };
+//! assert_eq!((reply.opaque(), reply.field("offset")), (7, Some("42")));
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -16,9 +16,14 @@ pub const MAX_EXT_KEY_BYTES: usize = 1024;
 /// Deepest nesting of a JSON document.
 pub const MAX_JSON_DEPTH: u32 = 32;
 
-/// Most values (scalars, arrays, objects, keys that are objects) in one JSON document. The largest honest document
-/// is a registration with as many topics as fit a frame.
-pub const MAX_JSON_VALUES: u32 = 4_000_000;
+/// Most values (scalars, arrays, objects, keys that are objects) in one JSON document. A scalar takes at least two
+/// bytes on the wire and some thirty in memory, so this bounds what a frame can grow to.
+pub const MAX_JSON_VALUES: u32 = 2_000_000;
+
+/// Most arrays and objects in one JSON document, which grow more than scalars do: an empty object takes three bytes on
+/// the wire and may stand for a struct. The largest honest document is a registration of as many topics as fit a
+/// frame, with two objects each.
+pub const MAX_JSON_CONTAINERS: u32 = 300_000;
 
 /// Most bytes that a compressed registration may inflate to.
 pub const MAX_INFLATED_BYTES: u64 = 64 * 1024 * 1024;

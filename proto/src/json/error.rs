@@ -40,4 +40,7 @@ pub enum JsonErrorKind {
     /// More values than allowed.
     #[error("more than {0} values")]
     TooManyValues(u32),
+    /// More arrays and objects than allowed.
+    #[error("more than {0} arrays and objects")]
+    TooManyContainers(u32),
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{JsonError, JsonErrorKind};
-use crate::limits::{MAX_JSON_DEPTH, MAX_JSON_VALUES};
+use crate::limits::{MAX_JSON_CONTAINERS, MAX_JSON_DEPTH, MAX_JSON_VALUES};
 
 type Result<T> = std::result::Result<T, JsonError>;
 
@@ -14,6 +14,8 @@ pub struct JsonLimits {
     pub max_depth: u32,
     /// Most values altogether.
     pub max_values: u32,
+    /// Most arrays and objects.
+    pub max_containers: u32,
 }
 
 impl Default for JsonLimits {
@@ -21,6 +23,7 @@ impl Default for JsonLimits {
         Self {
             max_depth: MAX_JSON_DEPTH,
             max_values: MAX_JSON_VALUES,
+            max_containers: MAX_JSON_CONTAINERS,
         }
     }
 }
@@ -52,6 +55,7 @@ pub struct Reader<'a> {
     at: usize,
     depth: u32,
     values: u32,
+    containers: u32,
     limits: JsonLimits,
 }
 
@@ -63,6 +67,7 @@ impl<'a> Reader<'a> {
             at: 0,
             depth: 0,
             values: 0,
+            containers: 0,
             limits,
         }
     }
@@ -210,6 +215,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Not an integer, or not within 64 bits.
     pub fn integer(&mut self) -> Result<i64> {
+        if let Some(value) = self.plain_integer() {
+            self.count()?;
+            return Ok(value);
+        }
         let start = self.at;
         let text = match self.peek()? {
             Kind::Number => Cow::Borrowed(self.number_text()?),
@@ -266,6 +275,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next member if it stands there as machines write it, `"key":"text"` without spaces or escapes. Anything
+    /// else is `None` and nothing has been consumed: [`Reader::key`] and what follows read it the long way.
+    pub fn plain_member(&mut self) -> Option<(&'a str, &'a str)> {
+        let key_end = self.plain_string_end(self.at)?;
+        let value_start = key_end + 2;
+        let value_end = self.plain_string_end(value_start)?;
+        if self.text.as_bytes()[key_end + 1] != b':' || self.count().is_err() {
+            return None;
+        }
+        let member = (
+            &self.text[self.at + 1..key_end],
+            &self.text[value_start + 1..value_end],
+        );
+        self.at = value_end + 1;
+        Some(member)
+    }
+
     /// Passes over one value of any kind.
     ///
     /// # Errors
@@ -312,6 +338,38 @@ impl<'a> Reader<'a> {
         JsonError { kind, at: self.at }
     }
 
+    /// Where the string that starts at `start` ends, if it has double quotes and no escapes.
+    fn plain_string_end(&self, start: usize) -> Option<usize> {
+        let (first, rest) = self.text.as_bytes().get(start..)?.split_first()?;
+        let len = plain_len(rest, b'"');
+        (*first == b'"' && rest.get(len) == Some(&b'"')).then_some(start + 1 + len)
+    }
+
+    /// The integer that stands right here, if it is short enough not to overflow and something that ends a number
+    /// follows.
+    fn plain_integer(&mut self) -> Option<i64> {
+        const MAX_DIGITS: usize = 18;
+        let rest = &self.text.as_bytes()[self.at..];
+        let (negative, digits) = match rest.split_first()? {
+            (b'-', digits) => (true, digits),
+            _ => (false, rest),
+        };
+        let mut value = 0;
+        let mut len = 0;
+        while let Some(digit) = digits.get(len).filter(|digit| digit.is_ascii_digit()) {
+            if len == MAX_DIGITS {
+                return None;
+            }
+            value = value * 10 + i64::from(digit - b'0');
+            len += 1;
+        }
+        if len == 0 || !matches!(digits.get(len), Some(b',' | b'}' | b']')) {
+            return None;
+        }
+        self.at += len + usize::from(negative);
+        Some(if negative { -value } else { value })
+    }
+
     fn skip_key(&mut self) -> Result<()> {
         match self.peek_byte()? {
             b'"' | b'\'' => self.skip_string()?,
@@ -331,7 +389,11 @@ impl<'a> Reader<'a> {
         if self.depth >= self.limits.max_depth {
             return Err(self.error(JsonErrorKind::TooDeep(self.limits.max_depth)));
         }
+        if self.containers >= self.limits.max_containers {
+            return Err(self.error(JsonErrorKind::TooManyContainers(self.limits.max_containers)));
+        }
         self.depth += 1;
+        self.containers += 1;
         self.at += 1;
         Ok(())
     }

@@ -198,6 +198,9 @@ pub trait FieldValue<'a>: Sized {
 /// A type that text can be turned into, for [`FieldValue`].
 trait Scalar<'a>: Sized {
     const WANTED: &'static str;
+    /// Whether no text at all is as good as no field. The binary header cannot tell the two apart, and Java reads
+    /// both as null.
+    const EMPTY_IS_ABSENT: bool = false;
     fn parse(text: &'a str) -> Option<Self>;
     fn write(&self, name: &'static str, fields: &mut ExtFields);
 }
@@ -231,6 +234,7 @@ macro_rules! number_scalars {
     ($($number:ty, $wanted:literal;)*) => {$(
         impl Scalar<'_> for $number {
             const WANTED: &'static str = $wanted;
+            const EMPTY_IS_ABSENT: bool = true;
 
             fn parse(text: &str) -> Option<Self> {
                 text.parse().ok()
@@ -248,11 +252,15 @@ number_scalars! {
     i64, "a 64 bit integer";
 }
 
+fn present<'a, T: Scalar<'a>>(value: Option<&'a str>) -> Option<&'a str> {
+    value.filter(|text| !(T::EMPTY_IS_ABSENT && text.is_empty()))
+}
+
 macro_rules! field_values {
     ($($scalar:ty),*) => {$(
         impl<'a> FieldValue<'a> for $scalar {
             fn read(name: &'static str, value: Option<&'a str>) -> Result<Self, FieldError> {
-                let text = value.ok_or(FieldError::Missing { name })?;
+                let text = present::<Self>(value).ok_or(FieldError::Missing { name })?;
                 <Self as Scalar<'a>>::parse(text)
                     .ok_or_else(|| FieldError::invalid(name, text, <Self as Scalar<'a>>::WANTED))
             }
@@ -264,7 +272,9 @@ macro_rules! field_values {
 
         impl<'a> FieldValue<'a> for Option<$scalar> {
             fn read(name: &'static str, value: Option<&'a str>) -> Result<Self, FieldError> {
-                value.map(|text| <$scalar as FieldValue<'a>>::read(name, Some(text))).transpose()
+                present::<$scalar>(value)
+                    .map(|text| <$scalar as FieldValue<'a>>::read(name, Some(text)))
+                    .transpose()
             }
 
             fn write(&self, name: &'static str, fields: &mut ExtFields) {
@@ -329,10 +339,7 @@ macro_rules! header_fields {
         <$type as $crate::remoting::fields::FieldValue<'_>>::read($wire, $field)?
     };
     (@read $wire:literal, $field:ident, $type:ty, $default:expr) => {
-        match $field {
-            Some(text) => <$type as $crate::remoting::fields::FieldValue<'_>>::read($wire, Some(text))?,
-            None => $default,
-        }
+        <Option<$type> as $crate::remoting::fields::FieldValue<'_>>::read($wire, $field)?.unwrap_or($default)
     };
 }
 
@@ -397,6 +404,27 @@ mod tests {
         let long = "9".repeat(1000);
         let fields = ExtFields::from_iter([("n", "a"), ("i", long.as_str())]);
         assert!(Sample::from_fields(&fields).unwrap_err().to_string().len() < 200);
+    }
+
+    #[test]
+    fn an_empty_number_is_no_number() {
+        let fields = ExtFields::from_iter([("n", ""), ("o", ""), ("i", ""), ("t", "")]);
+        assert_eq!(
+            Sample::from_fields(&fields).unwrap_err(),
+            FieldError::Missing { name: "i" }
+        );
+        let fields = ExtFields::from_iter([("n", ""), ("o", ""), ("i", "0"), ("t", "")]);
+        let sample = Sample::from_fields(&fields).unwrap();
+        assert_eq!(
+            sample,
+            Sample {
+                name: "",
+                note: Some(""),
+                id: 0,
+                at: -1,
+                on: true
+            }
+        );
     }
 
     #[test]

@@ -56,6 +56,62 @@ fn numbers() {
 }
 
 #[test]
+fn plain_members_and_others() {
+    let next = |text: &'static str| {
+        let mut reader = reader(text);
+        reader.plain_member().map(|member| (member, reader.at))
+    };
+    assert_eq!(next(r#""a":"b","c""#), Some((("a", "b"), 7)));
+    assert_eq!(next(r#""":"","#), Some((("", ""), 5)));
+    for text in [
+        "",
+        "\"",
+        "\"a\"",
+        "\"a\":",
+        "\"a\":\"",
+        "\"a\" :\"b\"",
+        "\"a\": \"b\"",
+        "\"a\":1",
+        "a:\"b\"",
+        "'a':'b'",
+    ] {
+        assert_eq!(next(text), None, "{text}");
+    }
+    assert_eq!(next(r#""a":"b\n","#), None);
+    assert_eq!(next(r#""a\n":"b","#), None);
+    assert_eq!(next(r#""a"""b","#), None);
+}
+
+#[test]
+fn integers_of_every_length() {
+    for value in [
+        0,
+        9,
+        -9,
+        123_456_789_012_345_678,
+        -999_999_999_999_999_999,
+        i64::MAX,
+        i64::MIN,
+    ] {
+        for text in [
+            format!("[{value}]"),
+            format!("[ {value} ]"),
+            format!("[{value}.0]"),
+            format!("[\"{value}\"]"),
+        ] {
+            let mut found = None;
+            reader(&text)
+                .elements(|reader| {
+                    found = Some(reader.integer()?);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(found, Some(value), "{text}");
+        }
+    }
+}
+
+#[test]
 fn broken_documents() {
     for text in [
         "",
@@ -100,10 +156,16 @@ fn limits_hold() {
     );
     let limits = JsonLimits {
         max_depth: 4,
-        max_values: 3,
+        max_values: 4,
+        max_containers: 2,
     };
     assert_eq!(
-        Reader::new("[1,2,3]", limits).skip().unwrap_err().kind,
-        JsonErrorKind::TooManyValues(3)
+        Reader::new("[1,2,3,4]", limits).skip().unwrap_err().kind,
+        JsonErrorKind::TooManyValues(4)
     );
+    assert_eq!(
+        Reader::new("[{},{}]", limits).skip().unwrap_err().kind,
+        JsonErrorKind::TooManyContainers(2)
+    );
+    assert_eq!(Reader::new("[{},1,2]", limits).skip(), Ok(()));
 }

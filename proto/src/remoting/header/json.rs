@@ -12,16 +12,15 @@ use crate::text::lossy;
 
 /// Values in one header: its own members, the extension fields, and some slack for members that we do not know.
 const MAX_VALUES: u32 = 4 * MAX_EXT_FIELDS as u32;
+const LIMITS: JsonLimits = JsonLimits {
+    max_depth: MAX_JSON_DEPTH,
+    max_values: MAX_VALUES,
+    max_containers: MAX_VALUES,
+};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
     let text = lossy(bytes);
-    let mut reader = Reader::new(
-        &text,
-        JsonLimits {
-            max_depth: MAX_JSON_DEPTH,
-            max_values: MAX_VALUES,
-        },
-    );
+    let mut reader = Reader::new(&text, LIMITS);
     let mut header = Header::new(0, 0, 0);
     header.language = Language::Other;
     header.version = 0;
@@ -72,15 +71,14 @@ fn ext_fields(
 ) -> Result<ExtFields, crate::json::JsonError> {
     let mut fields = ExtFields::with_capacity(header_bytes);
     reader.members(|reader| {
-        let key = reader.key()?;
-        if fields.len() >= MAX_EXT_FIELDS {
-            *problem = Some(HeaderError::TooManyFields {
-                limit: MAX_EXT_FIELDS,
-            });
-            return reader.skip();
+        if let Some((key, value)) = reader.plain_member() {
+            if admits(&fields, key, problem) {
+                fields.push(key, value);
+            }
+            return Ok(());
         }
-        if key.len() > MAX_EXT_KEY_BYTES {
-            *problem = Some(HeaderError::KeyTooLong { key_bytes: key.len() });
+        let key = reader.key()?;
+        if !admits(&fields, &key, problem) {
             return reader.skip();
         }
         match reader.peek()? {
@@ -93,6 +91,21 @@ fn ext_fields(
         }
     })?;
     Ok(fields)
+}
+
+/// Whether there is room for one more field of this name.
+fn admits(fields: &ExtFields, key: &str, problem: &mut Option<HeaderError>) -> bool {
+    if fields.len() >= MAX_EXT_FIELDS {
+        *problem = Some(HeaderError::TooManyFields {
+            limit: MAX_EXT_FIELDS,
+        });
+        return false;
+    }
+    if key.len() > MAX_EXT_KEY_BYTES {
+        *problem = Some(HeaderError::KeyTooLong { key_bytes: key.len() });
+        return false;
+    }
+    true
 }
 
 pub(super) fn encode(header: &Header, out: &mut BytesMut) {

@@ -139,17 +139,16 @@ fn read<'a>(
     ) -> Result<T, FieldError> {
         T::read(names.0[index], values[index])
     }
-    fn or<'a, T: FieldValue<'a>>(
+    fn or<'a, T>(
         names: &Names,
         values: &[Option<&'a str>; 14],
         index: usize,
         default: T,
-    ) -> Result<T, FieldError> {
-        if values[index].is_none() {
-            Ok(default)
-        } else {
-            field(names, values, index)
-        }
+    ) -> Result<T, FieldError>
+    where
+        Option<T>: FieldValue<'a>,
+    {
+        Ok(field::<Option<T>>(names, values, index)?.unwrap_or(default))
     }
     Ok(SendMessageHeader {
         names: form,
