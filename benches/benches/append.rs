@@ -17,7 +17,10 @@ const BODY: [u8; 1024] = [7; 1024];
 fn open(flush: Flush) -> (tempfile::TempDir, Engine) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target");
     let disk = Arc::new(StdDisk::new(dir.path(), WriterKind::Auto));
-    let options = Options { flush, ..Options::new(dir.path()) };
+    let options = Options {
+        flush,
+        ..Options::new(dir.path())
+    };
     let engine = Engine::open(options, disk, Arc::new(SystemClock), Arc::new(NoView)).expect("a store");
     (dir, engine)
 }
@@ -38,7 +41,10 @@ fn closed_loop(engine: &Engine, count: u64, in_flight: u64) -> Duration {
 type Finished = Arc<Mutex<(u64, std::sync::mpsc::SyncSender<()>)>>;
 
 fn next(engine: Engine, left: &Arc<AtomicU64>, finished: &Finished, count: u64) {
-    if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
+    if left
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+        .is_err()
+    {
         return;
     }
     let (left, finished) = (Arc::clone(left), Arc::clone(finished));
@@ -62,9 +68,13 @@ fn appends(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("append/{flush:?}"));
         group.throughput(Throughput::Elements(1));
         for in_flight in [1, 16, 64, 512] {
-            group.bench_with_input(BenchmarkId::from_parameter(in_flight), &in_flight, |bencher, in_flight| {
-                bencher.iter_custom(|count| closed_loop(&engine, count, *in_flight));
-            });
+            group.bench_with_input(
+                BenchmarkId::from_parameter(in_flight),
+                &in_flight,
+                |bencher, in_flight| {
+                    bencher.iter_custom(|count| closed_loop(&engine, count, *in_flight));
+                },
+            );
         }
         group.finish();
         engine.close().expect("a clean close");
@@ -74,7 +84,9 @@ fn appends(criterion: &mut Criterion) {
 fn disk_alone(criterion: &mut Criterion) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target");
     let disk = StdDisk::new(dir.path(), WriterKind::Auto);
-    let file = disk.open(&dir.path().join("written"), OpenMode::CreateNew).expect("a file");
+    let file = disk
+        .open(&dir.path().join("written"), OpenMode::CreateNew)
+        .expect("a file");
     let size = 64_u64 << 20;
     file.write_at(&vec![0; 64 << 20], 0).expect("zeros");
     file.sync().expect("a sync");
@@ -84,19 +96,23 @@ fn disk_alone(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(kib << 10));
         let mut position = 0;
         let mut buffer = Some(AlignedBuf::with_capacity(600 << 10));
-        group.bench_with_input(BenchmarkId::from_parameter(format!("{kib} KiB")), &kib, |bencher, kib| {
-            bencher.iter(|| {
-                let mut bytes = buffer.take().expect("the buffer came back");
-                bytes.clear();
-                bytes.extend_from_slice(&vec![1; (*kib << 10) as usize]);
-                writer.start(&file, position, bytes);
-                let (bytes, outcome) = writer.finish();
-                outcome.expect("a write");
-                buffer = Some(bytes);
-                position = (position + (kib << 10)) % (size - (1 << 20));
-                position -= position % 4096;
-            });
-        });
+        group.bench_with_input(
+            BenchmarkId::from_parameter(format!("{kib} KiB")),
+            &kib,
+            |bencher, kib| {
+                bencher.iter(|| {
+                    let mut bytes = buffer.take().expect("the buffer came back");
+                    bytes.clear();
+                    bytes.extend_from_slice(&vec![1; (*kib << 10) as usize]);
+                    writer.start(&file, position, bytes);
+                    let (bytes, outcome) = writer.finish();
+                    outcome.expect("a write");
+                    buffer = Some(bytes);
+                    position = (position + (kib << 10)) % (size - (1 << 20));
+                    position -= position % 4096;
+                });
+            },
+        );
     }
     group.finish();
 }

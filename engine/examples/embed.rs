@@ -22,9 +22,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Each of these returns when the record is on the disk. `append` and `append_future` do not wait.
     for (number, body) in ["first", "second", "third"].into_iter().enumerate() {
-        let draft = RecordDraft { properties: b"TAGS\x01greeting\x02", ..RecordDraft::new("letters", 0, body.as_bytes()) };
+        let draft = RecordDraft {
+            properties: b"TAGS\x01greeting\x02",
+            ..RecordDraft::new("letters", 0, body.as_bytes())
+        };
         let stored = engine.append_blocking(draft.encode()?)?;
-        println!("{body:?} is record {} of its queue, at position {} of the log", stored.queue_offset, stored.position);
+        println!(
+            "{body:?} is record {} of its queue, at position {} of the log",
+            stored.queue_offset, stored.position
+        );
         assert_eq!(stored.queue_offset, number as u64);
     }
     engine.close()?;
@@ -36,10 +42,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     for entry in &entries {
         let bytes = engine.read(entry.position, entry.size_bytes)?;
         let record = RecordView::parse(&bytes)?;
-        println!("after a restart: {} {:?}", entry.queue_offset, String::from_utf8_lossy(record.body()));
+        println!(
+            "after a restart: {} {:?}",
+            entry.queue_offset,
+            String::from_utf8_lossy(record.body())
+        );
     }
     let first = entries.first().ok_or("nothing came back")?;
-    println!("stored at {} ms: record {:?}", first.store_ms, engine.offset_by_time("letters", 0, first.store_ms, Boundary::Lower));
+    println!(
+        "stored at {} ms: record {:?}",
+        first.store_ms,
+        engine.offset_by_time("letters", 0, first.store_ms, Boundary::Lower)
+    );
     engine.close()?;
     std::fs::remove_dir_all(&dir)?;
     Ok(())

@@ -200,7 +200,6 @@ fn parse(path: &Path, bytes: &[u8; SIZE_BYTES]) -> Result<u64, OpenError> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
 

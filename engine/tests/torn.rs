@@ -211,7 +211,8 @@ fn an_index_file_is_never_more_than_an_optimisation() {
         (disk, messages)
     };
     let index = |name: &str| dir().join("index").join(name);
-    let spoil: [(&str, fn(&SimDisk, &Path)); 3] = [
+    type Spoil = fn(&SimDisk, &Path);
+    let spoil: [(&str, Spoil); 3] = [
         ("gone", |disk, path| {
             kourou_engine::disk::Disk::remove(disk, path).unwrap()
         }),
