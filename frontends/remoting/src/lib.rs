@@ -6,13 +6,22 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod announce;
 mod broker_port;
+pub mod client;
 mod connection;
+mod events;
 mod limits;
 mod listener;
+mod name_port;
 mod refusal;
 mod text;
+mod timekeeper;
 
+pub use announce::{NameServers, announce};
 pub use broker_port::serve_broker;
+pub use events::BrokerEvents;
 pub use limits::Limits;
 pub use listener::listen;
+pub use name_port::serve_name_server;
+pub use timekeeper::keep_time;

@@ -16,7 +16,10 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: ResponseCode, remark: impl Into<String>) -> Self {
-        Self { code, remark: remark.into() }
+        Self {
+            code,
+            remark: remark.into(),
+        }
     }
 
     /// For errors that know their number.
@@ -39,7 +42,10 @@ impl From<FieldError> for Refusal {
 
 impl From<JsonError> for Refusal {
     fn from(error: JsonError) -> Self {
-        Self::new(ResponseCode::SYSTEM_ERROR, format!("the body cannot be read: {error}"))
+        Self::new(
+            ResponseCode::SYSTEM_ERROR,
+            format!("the body cannot be read: {error}"),
+        )
     }
 }
 

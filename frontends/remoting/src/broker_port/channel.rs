@@ -25,7 +25,9 @@ impl ClientChannel for Connection {
         let opaque = NEXT_OPAQUE.fetch_add(1, Ordering::Relaxed);
         let notice = Command::request(RequestCode::NOTIFY_CONSUMER_IDS_CHANGED, opaque)
             .oneway()
-            .with_fields(&ConsumerGroupHeader { consumer_group: group });
+            .with_fields(&ConsumerGroupHeader {
+                consumer_group: group,
+            });
         if !self.push(notice) {
             // Its next round of balancing, twenty seconds later at the most, finds out by itself.
             tracing::debug!(peer = %self.peer(), group, "a slow client was not told that its group changed");

@@ -6,8 +6,8 @@ use kourou_broker::Broker;
 use kourou_broker::client::{self, Client, ClientChannel};
 use kourou_broker::receive::TagFilter;
 use kourou_proto::body::{
-    CheckClientConfig, Connection, ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData, ConsumerList,
-    HeartbeatData, MessageModel, ProducerConnection, SubscriptionData,
+    CheckClientConfig, Connection, ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData,
+    ConsumerList, HeartbeatData, MessageModel, ProducerConnection, SubscriptionData,
 };
 use kourou_proto::remoting::request::{ConsumerGroupHeader, ProducerGroupHeader, UnregisterClientHeader};
 use kourou_proto::remoting::response::HeartbeatResponse;
@@ -28,14 +28,20 @@ pub(super) fn heartbeat(
         client_id: body.client_id,
         language: request.header.language.code(),
         version: request.version(),
-        producer_groups: body.producer_data_set.into_iter().map(|producer| producer.group_name).collect(),
+        producer_groups: body
+            .producer_data_set
+            .into_iter()
+            .map(|producer| producer.group_name)
+            .collect(),
         consumers: body.consumer_data_set.into_iter().map(consumer).collect(),
         fingerprint: body.heartbeat_fingerprint,
         without_subscriptions: body.without_sub,
     };
     let receipt = broker.heartbeat(&data, channel);
-    Ok(success
-        .with_fields(&HeartbeatResponse { support_v2: true, sub_change: receipt.subscriptions_changed }))
+    Ok(success.with_fields(&HeartbeatResponse {
+        support_v2: true,
+        sub_change: receipt.subscriptions_changed,
+    }))
 }
 
 fn consumer(data: ConsumerData) -> client::ConsumerData {
@@ -118,7 +124,10 @@ pub(super) fn check_config(request: &Command, success: Command) -> Made {
     }
     match TagFilter::parse(&subscription.sub_string) {
         Ok(_) => Ok(success),
-        Err(error) => Err(Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, error.to_string())),
+        Err(error) => Err(Refusal::new(
+            ResponseCode::SUBSCRIPTION_PARSE_FAILED,
+            error.to_string(),
+        )),
     }
 }
 
@@ -181,7 +190,9 @@ pub(super) fn producer_connections(broker: &Arc<Broker>, request: &Command, succ
             format!("the producer group[{group}] not exist"),
         ));
     }
-    let body = ProducerConnection { connection_set: members.iter().map(connection).collect() };
+    let body = ProducerConnection {
+        connection_set: members.iter().map(connection).collect(),
+    };
     Ok(success.with_body(body.encode()))
 }
 

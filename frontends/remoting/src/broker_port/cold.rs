@@ -19,7 +19,9 @@ pub(super) struct ColdReads {
 
 impl ColdReads {
     pub(super) fn new(max: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(max.max(1))) }
+        Self {
+            permits: Arc::new(Semaphore::new(max.max(1))),
+        }
     }
 
     /// Reads what a pull wants from the disk and answers it.
@@ -52,7 +54,9 @@ impl ColdReads {
         let permits = Arc::clone(&self.permits);
         tokio::spawn(async move {
             // The semaphore is never closed.
-            let Ok(permit) = permits.acquire_owned().await else { return };
+            let Ok(permit) = permits.acquire_owned().await else {
+                return;
+            };
             if reply.connection().is_closed() {
                 return;
             }

@@ -51,8 +51,10 @@ pub(super) fn put(broker: &Arc<Broker>, request: &Command, reply: ReplyTo) {
 
 /// Tools send changes, `+name` or `-name`; a bare name sets as well.
 fn attributes_after(broker: &Broker, body: &SubscriptionGroupConfig) -> BTreeMap<String, String> {
-    let mut attributes =
-        broker.group(&body.group_name).map(|group| group.attributes.clone()).unwrap_or_default();
+    let mut attributes = broker
+        .group(&body.group_name)
+        .map(|group| group.attributes.clone())
+        .unwrap_or_default();
     for (name, value) in &body.attributes {
         match name.strip_prefix('-') {
             Some(name) => {
@@ -72,18 +74,22 @@ pub(super) fn delete(broker: &Arc<Broker>, request: &Command, reply: ReplyTo) {
         Ok(header) => header,
         Err(error) => return Refusal::from(error).send(reply),
     };
-    broker.delete_group(header.group_name, header.clean_offset, move |deleted| match deleted {
-        Ok(()) => {
-            let answer = reply.command(ResponseCode::SUCCESS);
-            reply.send(answer);
-        }
-        // Whoever deletes on every broker does not mind that one has no such group.
-        Err(error) if error.response_code() == ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST.value() => {
-            let answer = reply.command(ResponseCode::SUCCESS);
-            reply.send(answer);
-        }
-        Err(error) => Refusal::of(error.response_code(), &error).send(reply),
-    });
+    broker.delete_group(
+        header.group_name,
+        header.clean_offset,
+        move |deleted| match deleted {
+            Ok(()) => {
+                let answer = reply.command(ResponseCode::SUCCESS);
+                reply.send(answer);
+            }
+            // Whoever deletes on every broker does not mind that one has no such group.
+            Err(error) if error.response_code() == ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST.value() => {
+                let answer = reply.command(ResponseCode::SUCCESS);
+                reply.send(answer);
+            }
+            Err(error) => Refusal::of(error.response_code(), &error).send(reply),
+        },
+    );
 }
 
 /// All groups, or one page of them.
@@ -92,14 +98,20 @@ pub(super) fn all(broker: &Arc<Broker>, request: &Command, success: Command) -> 
     let (groups, version) = broker.groups();
     let total_group_num = i32::try_from(groups.len()).unwrap_or(i32::MAX);
     let skip = usize::try_from(header.group_seq.unwrap_or(0)).unwrap_or(0);
-    let take = header.max_group_num.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(0));
+    let take = header
+        .max_group_num
+        .map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(0));
     let page = groups.iter().skip(skip).take(take);
     let body = SubscriptionGroupTable {
         data_version: version_body(version),
         forbidden_table: BTreeMap::new(),
-        subscription_group_table: page.map(|group| (group.name.to_string(), config_body(group))).collect(),
+        subscription_group_table: page
+            .map(|group| (group.name.to_string(), config_body(group)))
+            .collect(),
     };
-    Ok(success.with_fields(&GetAllGroupConfigResponse { total_group_num }).with_body(body.encode()))
+    Ok(success
+        .with_fields(&GetAllGroupConfigResponse { total_group_num })
+        .with_body(body.encode()))
 }
 
 pub(super) fn one(broker: &Arc<Broker>, request: &Command, success: Command) -> Made {
@@ -116,7 +128,10 @@ pub(super) fn one(broker: &Arc<Broker>, request: &Command, success: Command) -> 
 /// How far a group is: in one topic, in several, or in all that it consumes.
 pub(super) fn stats(broker: &Arc<Broker>, request: &Command, success: Command) -> Made {
     let header = GetConsumeStatsHeader::decode(request)?;
-    let named = header.topic.into_iter().chain(header.topic_list.unwrap_or("").split(';'));
+    let named = header
+        .topic
+        .into_iter()
+        .chain(header.topic_list.unwrap_or("").split(';'));
     let topics: Vec<&str> = named.filter(|topic| !topic.is_empty()).collect();
     let progress = if topics.is_empty() {
         broker.consume_stats(header.consumer_group, None)
@@ -137,14 +152,30 @@ pub(super) fn stats(broker: &Arc<Broker>, request: &Command, success: Command) -
             (message_queue(broker, &at.queue.topic, at.queue.queue_id), wrapper)
         })
         .collect();
-    Ok(success.with_body(ConsumeStats { consume_tps: 0.0, offset_table }.encode()))
+    Ok(success.with_body(
+        ConsumeStats {
+            consume_tps: 0.0,
+            offset_table,
+        }
+        .encode(),
+    ))
 }
 
 pub(super) fn topics(broker: &Arc<Broker>, request: &Command, success: Command) -> Made {
     let group = GroupHeader::decode(request)?.group;
-    let topic_list = broker.topics_of_group(group).iter().map(|topic| topic.to_string()).collect();
+    let topic_list = broker
+        .topics_of_group(group)
+        .iter()
+        .map(|topic| topic.to_string())
+        .collect();
     let broker_addr = Some(broker.store_host().to_string());
-    Ok(success.with_body(TopicList { broker_addr, topic_list }.encode()))
+    Ok(success.with_body(
+        TopicList {
+            broker_addr,
+            topic_list,
+        }
+        .encode(),
+    ))
 }
 
 fn config_body(group: &GroupConfig) -> SubscriptionGroupConfig {

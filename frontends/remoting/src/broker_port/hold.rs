@@ -12,7 +12,13 @@ use super::pull;
 use crate::connection::ReplyTo;
 
 /// Holds a pull that found nothing. If as many are held as may be, it is answered at once.
-pub(super) fn hold(port: &Arc<Port>, request: PullRequest, empty: Empty, hold_for: Duration, mut reply: ReplyTo) {
+pub(super) fn hold(
+    port: &Arc<Port>,
+    request: PullRequest,
+    empty: Empty,
+    hold_for: Duration,
+    mut reply: ReplyTo,
+) {
     if !reply.hold() {
         return pull::answer_empty(&empty, reply);
     }
@@ -27,7 +33,10 @@ async fn wait(port: &Arc<Port>, request: PullRequest, mut empty: Empty, deadline
     while !last {
         let arrived = Arc::new(Notify::new());
         let wake = Arc::clone(&arrived);
-        match port.broker.hold(&request, empty.place.next_offset, move || wake.notify_one()) {
+        match port
+            .broker
+            .hold(&request, empty.place.next_offset, move || wake.notify_one())
+        {
             HoldResult::Held(guard) => {
                 tokio::select! {
                     () = arrived.notified() => {}

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use send::Sent;
+pub(crate) use topics::{config_body as topic_body, table_body as topics_body};
 
 use crate::connection::{Connection, Handler, ReplyTo};
 use crate::limits::Limits;
@@ -47,7 +48,10 @@ pub async fn serve_broker(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    let port = Arc::new(Port { broker, cold_reads: ColdReads::new(limits.cold_reads_max) });
+    let port = Arc::new(Port {
+        broker,
+        cold_reads: ColdReads::new(limits.cold_reads_max),
+    });
     let new_handler = |connection: &Arc<Connection>| BrokerHandler {
         port: Arc::clone(&port),
         channel: Arc::clone(connection) as Arc<dyn ClientChannel>,
@@ -87,22 +91,32 @@ impl BrokerHandler {
             }
             RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => pull::pull(port, &request, reply),
             RequestCode::UPDATE_CONSUMER_OFFSET => offsets::update(broker, &request, reply),
-            RequestCode::QUERY_CONSUMER_OFFSET => answer_with(&request, reply, |r, c| offsets::query(broker, r, c)),
+            RequestCode::QUERY_CONSUMER_OFFSET => {
+                answer_with(&request, reply, |r, c| offsets::query(broker, r, c))
+            }
             RequestCode::HEART_BEAT => {
-                answer_with(&request, reply, |r, c| clients::heartbeat(broker, &self.channel, r, c));
+                answer_with(&request, reply, |r, c| {
+                    clients::heartbeat(broker, &self.channel, r, c)
+                });
             }
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => {
                 answer_with(&request, reply, |r, c| clients::consumer_ids(broker, r, c));
             }
             RequestCode::UNREGISTER_CLIENT => {
-                answer_with(&request, reply, |r, c| clients::unregister(broker, &self.channel, r, c));
+                answer_with(&request, reply, |r, c| {
+                    clients::unregister(broker, &self.channel, r, c)
+                });
             }
             RequestCode::CHECK_CLIENT_CONFIG => answer_with(&request, reply, clients::check_config),
             RequestCode::GET_CONSUMER_CONNECTION_LIST => {
-                answer_with(&request, reply, |r, c| clients::consumer_connections(broker, r, c));
+                answer_with(&request, reply, |r, c| {
+                    clients::consumer_connections(broker, r, c)
+                });
             }
             RequestCode::GET_PRODUCER_CONNECTION_LIST => {
-                answer_with(&request, reply, |r, c| clients::producer_connections(broker, r, c));
+                answer_with(&request, reply, |r, c| {
+                    clients::producer_connections(broker, r, c)
+                });
             }
             RequestCode::CONSUMER_SEND_MSG_BACK => send_back::send_back(port, &request, reply),
             RequestCode::VIEW_MESSAGE_BY_ID => send_back::view(port, &request, reply),
@@ -116,7 +130,9 @@ impl BrokerHandler {
             RequestCode::GET_EARLIEST_MSG_STORETIME => {
                 answer_with(&request, reply, |r, c| offsets::earliest(broker, r, c));
             }
-            RequestCode::GET_ALL_CONSUMER_OFFSET => answer_with(&request, reply, |_, c| Ok(offsets::all(broker, c))),
+            RequestCode::GET_ALL_CONSUMER_OFFSET => {
+                answer_with(&request, reply, |_, c| Ok(offsets::all(broker, c)))
+            }
             _ => self.dispatch_admin(request, reply),
         }
     }
@@ -126,9 +142,13 @@ impl BrokerHandler {
         match request.code() {
             RequestCode::UPDATE_AND_CREATE_TOPIC => topics::put(broker, &request, reply),
             RequestCode::DELETE_TOPIC_IN_BROKER => topics::delete(broker, &request, reply),
-            RequestCode::GET_ALL_TOPIC_CONFIG => answer_with(&request, reply, |r, c| topics::all(broker, r, c)),
+            RequestCode::GET_ALL_TOPIC_CONFIG => {
+                answer_with(&request, reply, |r, c| topics::all(broker, r, c))
+            }
             RequestCode::GET_TOPIC_CONFIG => answer_with(&request, reply, |r, c| topics::one(broker, r, c)),
-            RequestCode::GET_TOPIC_STATS_INFO => answer_with(&request, reply, |r, c| topics::stats(broker, r, c)),
+            RequestCode::GET_TOPIC_STATS_INFO => {
+                answer_with(&request, reply, |r, c| topics::stats(broker, r, c))
+            }
             RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => {
                 answer_with(&request, reply, |r, c| topics::groups(broker, r, c));
             }
@@ -143,7 +163,9 @@ impl BrokerHandler {
             RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => {
                 answer_with(&request, reply, |r, c| groups::one(broker, r, c));
             }
-            RequestCode::GET_CONSUME_STATS => answer_with(&request, reply, |r, c| groups::stats(broker, r, c)),
+            RequestCode::GET_CONSUME_STATS => {
+                answer_with(&request, reply, |r, c| groups::stats(broker, r, c))
+            }
             RequestCode::QUERY_TOPICS_BY_CONSUMER => {
                 answer_with(&request, reply, |r, c| groups::topics(broker, r, c));
             }

@@ -71,13 +71,16 @@ pub(super) fn answer_empty(empty: &Empty, reply: ReplyTo) {
 pub(super) fn answer_again(place: &PullPlace, offset: i64, reply: ReplyTo) {
     let mut fields = place_fields(place);
     fields.next_begin_offset = offset;
-    let answer = reply.command(ResponseCode::PULL_RETRY_IMMEDIATELY).with_fields(&fields);
+    let answer = reply
+        .command(ResponseCode::PULL_RETRY_IMMEDIATELY)
+        .with_fields(&fields);
     reply.send(answer);
 }
 
 fn refuse(error: &PullError, reply: ReplyTo) {
-    let mut answer =
-        reply.command(ResponseCode::new(error.response_code())).with_remark(error.to_string());
+    let mut answer = reply
+        .command(ResponseCode::new(error.response_code()))
+        .with_remark(error.to_string());
     if let Some(forbidden_type) = error.forbidden_type() {
         let nowhere = PullMessageResponse {
             suggest_which_broker_id: 0,
@@ -112,7 +115,10 @@ fn parse(request: &Command) -> Result<(PullRequest, Duration), FieldError> {
     let header = PullMessageHeader::decode(request)?;
     let has = |bit: i32| header.sys_flag & bit != 0;
     let (expression, expression_type) = if has(flag::SUBSCRIPTION) {
-        (header.subscription.unwrap_or(""), header.expression_type.unwrap_or(""))
+        (
+            header.subscription.unwrap_or(""),
+            header.expression_type.unwrap_or(""),
+        )
     } else {
         ("", "")
     };

@@ -46,8 +46,14 @@ pub(super) fn info(broker: &Arc<Broker>, success: Command) -> Command {
     for name in RATES {
         put(name, "0.0 0.0 0.0".to_owned());
     }
-    put("brokerVersionDesc", format!("kourou {}", env!("CARGO_PKG_VERSION")));
-    put("brokerVersion", kourou_proto::remoting::version::CURRENT.to_string());
+    put(
+        "brokerVersionDesc",
+        format!("kourou {}", env!("CARGO_PKG_VERSION")),
+    );
+    put(
+        "brokerVersion",
+        kourou_proto::remoting::version::CURRENT.to_string(),
+    );
     put("brokerActive", "true".to_owned());
     put("commitLogMinOffset", engine.first_position().to_string());
     put("commitLogMaxOffset", engine.watermark().to_string());

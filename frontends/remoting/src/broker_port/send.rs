@@ -25,8 +25,12 @@ pub(super) fn send(broker: &Arc<Broker>, request: &Command, reply: ReplyTo) {
 
 fn parse(request: &Command, reply: &ReplyTo) -> Result<SendRequest, FieldError> {
     let header = SendMessageHeader::decode(request)?;
-    let [producer_group, topic, default_topic, properties] =
-        share([header.producer_group, header.topic, header.default_topic, header.properties]);
+    let [producer_group, topic, default_topic, properties] = share([
+        header.producer_group,
+        header.topic,
+        header.default_topic,
+        header.properties,
+    ]);
     Ok(SendRequest {
         producer_group: text(producer_group),
         topic: text(topic),
@@ -62,15 +66,17 @@ impl Sent {
                 return self.head.command(code).with_remark(error.to_string());
             }
         };
-        self.head.command(ResponseCode::SUCCESS).with_fields(&SendMessageResponse {
-            msg_id: &receipt.offset_msg_id(),
-            queue_id: i32::try_from(receipt.queue_id).unwrap_or(i32::MAX),
-            queue_offset: i64::try_from(receipt.queue_offset).unwrap_or(i64::MAX),
-            transaction_id: receipt.transaction_id.as_deref(),
-            batch_uniq_id: None,
-            recall_handle: None,
-            region_id: Some(&receipt.region),
-            trace_on: Some(receipt.trace_on),
-        })
+        self.head
+            .command(ResponseCode::SUCCESS)
+            .with_fields(&SendMessageResponse {
+                msg_id: &receipt.offset_msg_id(),
+                queue_id: i32::try_from(receipt.queue_id).unwrap_or(i32::MAX),
+                queue_offset: i64::try_from(receipt.queue_offset).unwrap_or(i64::MAX),
+                transaction_id: receipt.transaction_id.as_deref(),
+                batch_uniq_id: None,
+                recall_handle: None,
+                region_id: Some(&receipt.region),
+                trace_on: Some(receipt.trace_on),
+            })
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kourou_broker::send_back::SendBackRequest;
 use kourou_broker::Text;
+use kourou_broker::send_back::SendBackRequest;
 use kourou_proto::remoting::request::{ConsumerSendMsgBackHeader, ViewMessageHeader};
 use kourou_proto::{Command, HeaderFields, ResponseCode};
 
@@ -46,7 +46,9 @@ pub(super) fn view(port: &Arc<Port>, request: &Command, reply: ReplyTo) {
         move || {
             let not_found = || format!("can not find message by the offset, {position}");
             let position = u64::try_from(position).map_err(|_| not_found())?;
-            broker.record_at(position).map_err(|error| format!("{}: {error}", not_found()))
+            broker
+                .record_at(position)
+                .map_err(|error| format!("{}: {error}", not_found()))
         },
         reply,
     );

@@ -33,7 +33,10 @@ pub(super) fn put(broker: &Arc<Broker>, request: &Command, reply: ReplyTo) {
 fn parse(request: &Command) -> Result<(TopicConfig, AttributeChanges), Refusal> {
     let header = CreateTopicHeader::decode(request)?;
     let illegal = |what: &str, value: i32| {
-        Refusal::new(ResponseCode::INVALID_PARAMETER, format!("{what} {value} of a topic is illegal"))
+        Refusal::new(
+            ResponseCode::INVALID_PARAMETER,
+            format!("{what} {value} of a topic is illegal"),
+        )
     };
     let count = |what: &str, value: i32| u32::try_from(value).map_err(|_| illegal(what, value));
     let changes = AttributeChanges::parse(header.attributes.unwrap_or(""))
@@ -60,7 +63,8 @@ fn parse(request: &Command) -> Result<(TopicConfig, AttributeChanges), Refusal> 
 pub(super) fn delete(broker: &Arc<Broker>, request: &Command, reply: ReplyTo) {
     let topic = match TopicHeader::decode(request) {
         Ok(header) if header.topic.trim().is_empty() => {
-            return Refusal::new(ResponseCode::INVALID_PARAMETER, "The specified topic is blank.").send(reply);
+            return Refusal::new(ResponseCode::INVALID_PARAMETER, "The specified topic is blank.")
+                .send(reply);
         }
         Ok(header) => header.topic,
         Err(error) => return Refusal::from(error).send(reply),
@@ -85,10 +89,19 @@ pub(super) fn all(broker: &Arc<Broker>, request: &Command, success: Command) -> 
     let (topics, version) = broker.topics();
     let total_topic_num = i32::try_from(topics.len()).unwrap_or(i32::MAX);
     let skip = usize::try_from(header.topic_seq.unwrap_or(0)).unwrap_or(0);
-    let take = header.max_topic_num.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(0));
-    let page: Vec<_> = topics.iter().skip(skip).take(take).map(|topic| config_body(topic)).collect();
+    let take = header
+        .max_topic_num
+        .map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(0));
+    let page: Vec<_> = topics
+        .iter()
+        .skip(skip)
+        .take(take)
+        .map(|topic| config_body(topic))
+        .collect();
     let body = table_body(page, version);
-    Ok(success.with_fields(&GetAllTopicConfigResponse { total_topic_num }).with_body(body.encode()))
+    Ok(success
+        .with_fields(&GetAllTopicConfigResponse { total_topic_num })
+        .with_body(body.encode()))
 }
 
 pub(super) fn one(broker: &Arc<Broker>, request: &Command, success: Command) -> Made {
@@ -109,25 +122,51 @@ pub(super) fn stats(broker: &Arc<Broker>, request: &Command, success: Command) -
                 max_offset: offset(queue.max_offset),
                 min_offset: offset(queue.min_offset),
             };
-            (message_queue(broker, &queue.queue.topic, queue.queue.queue_id), at)
+            (
+                message_queue(broker, &queue.queue.topic, queue.queue.queue_id),
+                at,
+            )
         })
         .collect();
-    Ok(success.with_body(TopicStatsTable { offset_table, topic_put_tps: 0.0 }.encode()))
+    Ok(success.with_body(
+        TopicStatsTable {
+            offset_table,
+            topic_put_tps: 0.0,
+        }
+        .encode(),
+    ))
 }
 
 pub(super) fn groups(broker: &Arc<Broker>, request: &Command, success: Command) -> Made {
     let topic = TopicHeader::decode(request)?.topic;
-    let group_list = broker.groups_of_topic(topic).iter().map(|group| group.to_string()).collect();
+    let group_list = broker
+        .groups_of_topic(topic)
+        .iter()
+        .map(|group| group.to_string())
+        .collect();
     Ok(success.with_body(body::GroupList { group_list }.encode()))
 }
 
 pub(super) fn system(broker: &Arc<Broker>, success: Command) -> Command {
-    let topic_list = broker.system_topics().iter().map(|topic| topic.name.to_string()).collect();
-    success.with_body(TopicList { broker_addr: None, topic_list }.encode())
+    let topic_list = broker
+        .system_topics()
+        .iter()
+        .map(|topic| topic.name.to_string())
+        .collect();
+    success.with_body(
+        TopicList {
+            broker_addr: None,
+            topic_list,
+        }
+        .encode(),
+    )
 }
 
 fn not_exist(topic: &str) -> Refusal {
-    Refusal::new(ResponseCode::TOPIC_NOT_EXIST, format!("No topic in this broker. topic: {topic}"))
+    Refusal::new(
+        ResponseCode::TOPIC_NOT_EXIST,
+        format!("No topic in this broker. topic: {topic}"),
+    )
 }
 
 /// A queue of this broker, by the name that clients know it by.
@@ -143,7 +182,10 @@ pub(super) fn message_queue(broker: &Broker, topic: &str, queue_id: u32) -> Mess
 pub(crate) fn table_body(topics: Vec<body::TopicConfig>, version: DataVersion) -> TopicConfigTable {
     TopicConfigTable {
         data_version: version_body(version),
-        topic_config_table: topics.into_iter().map(|topic| (topic.topic_name.clone(), topic)).collect(),
+        topic_config_table: topics
+            .into_iter()
+            .map(|topic| (topic.topic_name.clone(), topic))
+            .collect(),
         ..TopicConfigTable::default()
     }
 }

@@ -168,7 +168,8 @@ impl Connection {
                 return false;
             }
             // Changed under the lock only; read without it, as a hint.
-            self.queued_bytes.fetch_add(outgoing.size_bytes(), Ordering::Relaxed);
+            self.queued_bytes
+                .fetch_add(outgoing.size_bytes(), Ordering::Relaxed);
             outbox.queue.push(outgoing);
             outbox.waker.take()
         };
@@ -183,7 +184,11 @@ impl Connection {
     fn release(&self) {
         let waker = {
             let mut outbox = self.outbox.lock();
-            if outbox.starved || outbox.draining { outbox.waker.take() } else { None }
+            if outbox.starved || outbox.draining {
+                outbox.waker.take()
+            } else {
+                None
+            }
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -198,7 +203,11 @@ impl Connection {
         self.queued_bytes.store(0, Ordering::Relaxed);
         outbox.waker = None;
         outbox.starved = false;
-        Orders { draining: outbox.draining, done: outbox.draining && self.is_quiet(), kill: outbox.kill }
+        Orders {
+            draining: outbox.draining,
+            done: outbox.draining && self.is_quiet(),
+            kill: outbox.kill,
+        }
     }
 
     /// Leaves a waker for whoever pushes next. False if something has happened since the driver looked, and it must

@@ -29,7 +29,11 @@ const HEAD_SIZE_BYTES: usize = 256;
 impl Outgoing {
     pub(crate) fn records(head: Command, slices: Vec<Bytes>) -> Self {
         let size_bytes = slices.iter().map(Bytes::len).sum();
-        Self::Records { head, slices, size_bytes }
+        Self::Records {
+            head,
+            slices,
+            size_bytes,
+        }
     }
 
     pub(crate) fn size_bytes(&self) -> usize {

@@ -23,7 +23,11 @@ impl ReplyHead {
     pub(crate) fn command(self, code: ResponseCode) -> Command {
         let mut header = Header::new(code.value(), self.opaque, FLAG_RESPONSE);
         header.language = Language::Java;
-        Command { codec: self.codec, header, body: Bytes::new() }
+        Command {
+            codec: self.codec,
+            header,
+            body: Bytes::new(),
+        }
     }
 }
 
@@ -51,7 +55,10 @@ impl ReplyTo {
         connection.in_flight_bytes.fetch_add(body_bytes, Ordering::AcqRel);
         Self {
             connection,
-            head: ReplyHead { codec: request.codec, opaque: request.opaque() },
+            head: ReplyHead {
+                codec: request.codec,
+                opaque: request.opaque(),
+            },
             oneway: request.is_oneway(),
             credit: Credit::InFlight { body_bytes },
         }
@@ -86,7 +93,8 @@ impl ReplyTo {
             return;
         }
         let credit = std::mem::replace(&mut self.credit, Credit::Spent);
-        self.connection.enqueue(outgoing(), || give_back(&self.connection, credit));
+        self.connection
+            .enqueue(outgoing(), || give_back(&self.connection, credit));
     }
 
     /// Turns the request into one that waits: it no longer counts as being worked on. False if too many wait.
@@ -99,7 +107,10 @@ impl ReplyTo {
             self.connection.held.fetch_sub(1, Ordering::AcqRel);
             return false;
         }
-        give_back(&self.connection, std::mem::replace(&mut self.credit, Credit::Held));
+        give_back(
+            &self.connection,
+            std::mem::replace(&mut self.credit, Credit::Held),
+        );
         self.connection.release();
         true
     }

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -51,7 +49,10 @@ fn start<H: Handler + 'static>(
 
 fn request(opaque: i32, body: usize) -> BytesMut {
     let mut wire = BytesMut::new();
-    Command::request(RequestCode::GET_MAX_OFFSET, opaque).with_body(vec![1; body]).encode(&mut wire).unwrap();
+    Command::request(RequestCode::GET_MAX_OFFSET, opaque)
+        .with_body(vec![1; body])
+        .encode(&mut wire)
+        .unwrap();
     wire
 }
 
@@ -60,7 +61,10 @@ async fn next(stream: &mut DuplexStream, input: &mut BytesMut) -> Command {
         if let Some(frame) = FrameDecoder::default().decode(input).unwrap() {
             return Command::decode(frame).unwrap();
         }
-        let read = timeout(Duration::from_secs(5), stream.read_buf(input)).await.unwrap().unwrap();
+        let read = timeout(Duration::from_secs(5), stream.read_buf(input))
+            .await
+            .unwrap()
+            .unwrap();
         assert!(read > 0, "closed");
     }
 }
@@ -98,11 +102,17 @@ async fn answers_in_any_order_from_any_thread() {
 
 #[tokio::test]
 async fn oneway_requests_are_not_answered_and_give_their_credit_back() {
-    let limits = Limits { in_flight_max: 1, ..Limits::default() };
+    let limits = Limits {
+        in_flight_max: 1,
+        ..Limits::default()
+    };
     let (mut peer, connection, _task) = start(limits, 4096, Echo { body_bytes: 1 });
     let mut wire = BytesMut::new();
     for opaque in 0..50 {
-        Command::request(RequestCode::HEART_BEAT, opaque).oneway().encode(&mut wire).unwrap();
+        Command::request(RequestCode::HEART_BEAT, opaque)
+            .oneway()
+            .encode(&mut wire)
+            .unwrap();
     }
     wire.extend_from_slice(&request(50, 0));
     peer.write_all(&wire).await.unwrap();
@@ -126,11 +136,17 @@ async fn frames_in_pieces_are_put_together() {
 
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_not_read_from() {
-    let limits = Limits { outbox_size_bytes_max: 64 * 1024, ..Limits::default() };
+    let limits = Limits {
+        outbox_size_bytes_max: 64 * 1024,
+        ..Limits::default()
+    };
     let (mut peer, connection, _task) = start(limits, 1024, Echo { body_bytes: 10_000 });
     // The peer writes requests until the pipe takes no more, and reads nothing.
     let mut sent = 0;
-    while timeout(Duration::from_millis(200), peer.write_all(&request(sent, 100))).await.is_ok() {
+    while timeout(Duration::from_millis(200), peer.write_all(&request(sent, 100)))
+        .await
+        .is_ok()
+    {
         sent += 1;
         assert!(sent < 5_000, "it is read without end");
     }
@@ -148,7 +164,10 @@ async fn a_peer_that_does_not_read_is_not_read_from() {
 
 #[tokio::test]
 async fn requests_in_flight_are_bounded() {
-    let limits = Limits { in_flight_max: 3, ..Limits::default() };
+    let limits = Limits {
+        in_flight_max: 3,
+        ..Limits::default()
+    };
     let (sender, tickets) = mpsc::channel();
     let (mut peer, connection, _task) = start(limits, 64 * 1024, Tickets(sender));
     for opaque in 0..10 {
@@ -172,7 +191,11 @@ async fn requests_in_flight_are_bounded() {
 
 #[tokio::test]
 async fn held_requests_let_others_pass() {
-    let limits = Limits { in_flight_max: 1, held_max: 2, ..Limits::default() };
+    let limits = Limits {
+        in_flight_max: 1,
+        held_max: 2,
+        ..Limits::default()
+    };
     let (sender, tickets) = mpsc::channel();
     let (mut peer, _, _task) = start(limits, 64 * 1024, Tickets(sender));
     let mut held = Vec::new();
@@ -199,14 +222,23 @@ async fn held_requests_let_others_pass() {
 
 #[tokio::test]
 async fn what_cannot_be_read_ends_the_connection() {
-    let cases: [(&[u8], fn(&Closed) -> bool); 6] = [
-        (&[0x7f, 0xff, 0xff, 0xff], |c| matches!(c, Closed::Frame(FrameError::TooLong { .. }))),
-        (&[0xff; 8], |c| matches!(c, Closed::Frame(FrameError::BadLength { .. }))),
-        (&[0, 0, 0, 8, 9, 0, 0, 1, 0, 0, 0, 0], |c| matches!(c, Closed::Frame(FrameError::UnknownCodec { .. }))),
+    type Expected = fn(&Closed) -> bool;
+    let cases: [(&[u8], Expected); 6] = [
+        (&[0x7f, 0xff, 0xff, 0xff], |c| {
+            matches!(c, Closed::Frame(FrameError::TooLong { .. }))
+        }),
+        (&[0xff; 8], |c| {
+            matches!(c, Closed::Frame(FrameError::BadLength { .. }))
+        }),
+        (&[0, 0, 0, 8, 9, 0, 0, 1, 0, 0, 0, 0], |c| {
+            matches!(c, Closed::Frame(FrameError::UnknownCodec { .. }))
+        }),
         (&[0, 0, 0, 8, 0, 0, 1, 0, 0, 0, 0, 0], |c| {
             matches!(c, Closed::Frame(FrameError::HeaderBeyondFrame { .. }))
         }),
-        (&[0, 0, 0, 8, 0, 0, 0, 4, b'{', b'{', b'{', b'{'], |c| matches!(c, Closed::Header(_))),
+        (&[0, 0, 0, 8, 0, 0, 0, 4, b'{', b'{', b'{', b'{'], |c| {
+            matches!(c, Closed::Header(_))
+        }),
         (&[0x16, 3, 1, 2, 0, 1, 0], |c| matches!(c, Closed::Tls)),
     ];
     for (bytes, expected) in cases {
@@ -222,7 +254,9 @@ async fn what_cannot_be_read_ends_the_connection() {
 async fn a_lying_length_allocates_nothing() {
     let (mut peer, _, task) = start(Limits::default(), 4096, Echo { body_bytes: 0 });
     // Allowed, and never sent: fifteen megabytes are waited for, not reserved. See also the decoder's own tests.
-    peer.write_all(&[0, 0xf0, 0, 0, 0, 0, 0, 2, b'{', b'}']).await.unwrap();
+    peer.write_all(&[0, 0xf0, 0, 0, 0, 0, 0, 2, b'{', b'}'])
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     drop(peer);
     assert!(matches!(ended(task).await, Closed::InsideFrame));

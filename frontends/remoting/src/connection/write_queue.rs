@@ -28,7 +28,11 @@ impl WriteQueue {
                 let size_bytes = body.len();
                 (command, Slices::One(body), size_bytes)
             }
-            Outgoing::Records { head, slices, size_bytes } => (head, Slices::Many(slices), size_bytes),
+            Outgoing::Records {
+                head,
+                slices,
+                size_bytes,
+            } => (head, Slices::Many(slices), size_bytes),
             Outgoing::Sent(sent) => (sent.into_command(), Slices::One(Bytes::new()), 0),
         };
         let before = self.heads.len();
@@ -116,7 +120,10 @@ mod tests {
     use super::*;
 
     fn records(sizes: &[usize]) -> (Outgoing, Vec<u8>) {
-        let slices: Vec<Bytes> = sizes.iter().map(|&size| Bytes::from(vec![size as u8; size])).collect();
+        let slices: Vec<Bytes> = sizes
+            .iter()
+            .map(|&size| Bytes::from(vec![size as u8; size]))
+            .collect();
         let head = Command::request(RequestCode::PULL_MESSAGE, 7);
         let body = slices.concat();
         let mut wire = BytesMut::new();
@@ -154,7 +161,9 @@ mod tests {
     fn small_answers_share_one_slice() {
         let mut queue = WriteQueue::default();
         for opaque in 0..100 {
-            queue.push(Outgoing::Command(Command::request(RequestCode::HEART_BEAT, opaque).with_body("small")));
+            queue.push(Outgoing::Command(
+                Command::request(RequestCode::HEART_BEAT, opaque).with_body("small"),
+            ));
         }
         queue.seal();
         assert_eq!(queue.segments.len(), 1);
