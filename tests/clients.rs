@@ -25,39 +25,47 @@ const CODEC_CASES: [&str; 12] = [
 
 #[test]
 fn java_5_client() -> Result<()> {
-    with_program(programs::java(JavaLine::Five), |program, namesrv, suffix| {
-        program.run(namesrv, suffix, &["all"])
-    })
+    with_program(
+        || programs::java(JavaLine::Five),
+        |program, namesrv, suffix| program.run(namesrv, suffix, &["all"]),
+    )
 }
 
 #[test]
 fn java_4_9_client() -> Result<()> {
-    with_program(programs::java(JavaLine::FourNine), |program, namesrv, suffix| {
-        program.run(namesrv, suffix, &["all"])
-    })
+    with_program(
+        || programs::java(JavaLine::FourNine),
+        |program, namesrv, suffix| program.run(namesrv, suffix, &["all"]),
+    )
 }
 
 #[test]
 fn java_5_client_with_the_binary_header_codec() -> Result<()> {
-    with_program(programs::java(JavaLine::Five), |program, namesrv, suffix| {
-        program
-            .with_jvm_flag("java5-binary", "-Drocketmq.serialize.type=ROCKETMQ")
-            .run(namesrv, suffix, &CODEC_CASES)
-    })
+    with_program(
+        || programs::java(JavaLine::Five),
+        |program, namesrv, suffix| {
+            program
+                .with_jvm_flag("java5-binary", "-Drocketmq.serialize.type=ROCKETMQ")
+                .run(namesrv, suffix, &CODEC_CASES)
+        },
+    )
 }
 
 #[test]
 fn java_4_9_client_with_the_binary_header_codec() -> Result<()> {
-    with_program(programs::java(JavaLine::FourNine), |program, namesrv, suffix| {
-        program
-            .with_jvm_flag("java4-binary", "-Drocketmq.serialize.type=ROCKETMQ")
-            .run(namesrv, suffix, &CODEC_CASES)
-    })
+    with_program(
+        || programs::java(JavaLine::FourNine),
+        |program, namesrv, suffix| {
+            program
+                .with_jvm_flag("java4-binary", "-Drocketmq.serialize.type=ROCKETMQ")
+                .run(namesrv, suffix, &CODEC_CASES)
+        },
+    )
 }
 
 #[test]
 fn go_client() -> Result<()> {
-    with_program(programs::go(), |program, namesrv, suffix| {
+    with_program(programs::go, |program, namesrv, suffix| {
         program.run(namesrv, suffix, &["all"])
     })
 }
@@ -109,11 +117,11 @@ fn offsets_outlive_a_restart_of_the_broker() -> Result<()> {
 }
 
 fn with_program(
-    program: Result<Option<Program>>,
+    build: impl Fn() -> Result<Option<Program>>,
     run: impl Fn(&Program, &str, &str) -> Result<()>,
 ) -> Result<()> {
     let _machine = alone();
-    match program? {
+    match build()? {
         Some(program) => rounds("run", |namesrv, suffix| run(&program, namesrv, suffix)),
         None => Ok(()),
     }

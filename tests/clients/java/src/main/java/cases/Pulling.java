@@ -74,8 +74,6 @@ final class Pulling {
         consumer.setAutoCommit(false);
         run.start(consumer);
         consumer.assign(queues);
-        consumer.seekToBegin(queues.get(0));
-        consumer.seekToBegin(queues.get(1));
         Check.equal(40, poll(consumer, 40).size(), "messages from the beginning");
         consumer.seek(queues.get(0), 15);
         consumer.seek(queues.get(1), 20);
