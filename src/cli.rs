@@ -299,3 +299,57 @@ impl<P: Part> FromArgMatches for ServerFlags<P> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_reach_the_settings() {
+        let cli = Cli::try_parse_from([
+            "kourou",
+            "--data",
+            "/x",
+            "--broker-port",
+            "1",
+            "--flush",
+            "relaxed",
+        ])
+        .unwrap();
+        let settings = crate::config::resolve(Sources {
+            flags: cli.flags.given,
+            ..Sources::default()
+        })
+        .unwrap()
+        .settings;
+        assert_eq!(settings.data, PathBuf::from("/x"));
+        assert_eq!(settings.broker_port, 1);
+        assert_eq!(settings.flush, crate::config::FlushMode::Relaxed);
+    }
+
+    #[test]
+    fn each_part_takes_the_flags_that_mean_something_to_it() {
+        let parses = |arguments: &[&str]| Cli::try_parse_from(arguments).is_ok();
+        assert!(parses(&["kourou", "broker", "-n", "a:1", "--data", "/x"]));
+        assert!(parses(&["kourou", "namesrv", "--namesrv-port", "1"]));
+        assert!(!parses(&["kourou", "namesrv", "--data", "/x"]));
+        assert!(!parses(&["kourou", "broker", "--namesrv-port", "1"]));
+        assert!(!parses(&["kourou", "-n", "a:1"]));
+        assert!(!parses(&["kourou", "--data", "/x", "topic", "list"]));
+    }
+
+    #[test]
+    fn properties_are_pairs() {
+        let parses = |text: &str| Cli::try_parse_from(["kourou", "produce", "t", "--property", text]).is_ok();
+        assert!(parses("a=b=c"));
+        assert!(!parses("a") && !parses("=b") && !parses("a="));
+    }
+}

@@ -1,11 +1,13 @@
 //! `kourou`: the broker, the name server and the command line in one binary.
 
+mod advertise;
 mod cli;
 mod commands;
 mod config;
 mod logging;
 mod node;
 mod output;
+mod stop;
 mod welcome;
 
 use std::process::ExitCode;

@@ -19,6 +19,7 @@ pub(crate) struct Paint {
 
 impl Paint {
     /// Plain text.
+    #[cfg(test)]
     pub(crate) const PLAIN: Self = Self { on: false };
 
     /// Colours if stdout is a terminal that wants them.

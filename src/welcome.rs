@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::output::{Paint, counted, size};
 
 /// What there is to say; a part that was not started says nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Welcome {
     pub(crate) took: Duration,
     pub(crate) name_server: Option<String>,

@@ -5,7 +5,6 @@ mod consume;
 mod group;
 mod message;
 mod produce;
-mod stop;
 mod topic;
 mod when;
 

@@ -1,6 +1,7 @@
 //! `kourou topic`: create, list, show.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use kourou_broker::name;
@@ -56,6 +57,7 @@ async fn create(topic: &str, queues: u32, target: &Target) -> Result<()> {
             .call(address, request(RequestCode::UPDATE_AND_CREATE_TOPIC, &header))
             .await?;
     }
+    wait_for_route(&cluster, topic, masters.len()).await?;
     let brokers: Vec<&str> = masters.iter().map(|(name, _)| *name).collect();
     if target.json {
         return print_json(&CreatedJson {
@@ -69,6 +71,26 @@ async fn create(topic: &str, queues: u32, target: &Target) -> Result<()> {
         counted(queues.into(), "queue"),
         brokers.join(", ")
     ))
+}
+
+/// How long brokers have to tell the name server of a new topic.
+const ROUTE_TIMEOUT: Duration = Duration::from_secs(5);
+const ROUTE_POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A topic is there when clients find it.
+async fn wait_for_route(cluster: &Cluster, topic: &str, brokers: usize) -> Result<()> {
+    let deadline = Instant::now() + ROUTE_TIMEOUT;
+    while cluster
+        .route(topic)
+        .await?
+        .is_none_or(|route| route.queue_datas.len() < brokers)
+    {
+        if Instant::now() > deadline {
+            bail!("'{topic}' was created, but the name server does not know it yet");
+        }
+        tokio::time::sleep(ROUTE_POLL_INTERVAL).await;
+    }
+    Ok(())
 }
 
 #[derive(Debug, Serialize)]

@@ -61,6 +61,9 @@ pub(crate) enum ConfigError {
         reason: String,
     },
 
+    #[error("a broker alone needs name servers to register with: -n HOST:PORT (or NAMESRV_ADDR)")]
+    NoNameServer,
+
     #[error("cannot read {}: {source}", .path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
 }

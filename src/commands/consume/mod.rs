@@ -17,9 +17,9 @@ use tokio::task::JoinHandle;
 
 use super::cluster::{Cluster, Queue};
 use super::message::Message;
-use super::stop::Stop;
 use crate::cli::Consume;
 use crate::output::{Paint, print_line};
+use crate::stop::Stop;
 use member::Member;
 use pull::Batch;
 

@@ -1,0 +1,225 @@
+//! The only place that knows all parts: opens the store, starts name server, broker and frontends, reminds them of the time,
+//! and stops them in order.
+
+mod health;
+mod store;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use kourou_broker::Broker;
+use kourou_engine::clock::SystemClock;
+use kourou_nameserver::NameServer;
+use kourou_remoting::{BrokerEvents, NameServers};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{ConfigError, Settings};
+use crate::output::Paint;
+use crate::stop::Stop;
+use crate::welcome::Welcome;
+use store::Opened;
+
+/// Which parts a process is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    All,
+    NameServer,
+    Broker,
+}
+
+/// The engine has threads of its own; two keep the sockets busy.
+const WORKER_THREADS: usize = 2;
+const BLOCKING_THREADS_MAX: usize = 32;
+
+/// How a shell numbers a process that was interrupted.
+const EXIT_INTERRUPTED: i32 = 130;
+
+/// Runs the parts until the process is asked to stop.
+pub(crate) fn run(settings: &Settings, role: Role) -> Result<()> {
+    let begin = Instant::now();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("kourou-io")
+        .enable_all()
+        .build()
+        .context("the async runtime")?;
+    runtime.block_on(async {
+        let mut stop = Stop::new()?;
+        let mut welcome = Welcome::default();
+        let node = Node::start(settings, role, &mut welcome)?;
+        welcome.took = begin.elapsed();
+        print(&welcome);
+
+        stop.asked().await;
+        tokio::spawn(async move {
+            stop.asked().await;
+            eprintln!("kourou: stopped at once; the next start recovers");
+            process::exit(EXIT_INTERRUPTED);
+        });
+        node.stop().await
+    })
+}
+
+/// A closed stdout is no reason not to serve.
+fn print(welcome: &Welcome) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout
+        .write_all(welcome.render(Paint::stdout()).as_bytes())
+        .and_then(|()| stdout.flush());
+}
+
+/// The running parts.
+#[derive(Debug, Default)]
+struct Node {
+    broker: Option<Arc<Broker>>,
+    /// What clients must not be sent to any more when the frontends end: registrations, first of all.
+    announcing: Group,
+    frontends: Group,
+}
+
+/// Tasks that end together.
+#[derive(Debug, Default)]
+struct Group {
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Group {
+    async fn end(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Node {
+    fn start(settings: &Settings, role: Role, welcome: &mut Welcome) -> Result<Self> {
+        if role == Role::Broker && settings.namesrv.is_empty() {
+            return Err(ConfigError::NoNameServer.into());
+        }
+        let mut node = Self::default();
+        // The store first: whoever starts a second process on it should hear of the first one, not of its ports.
+        let opened = match role {
+            Role::NameServer => None,
+            Role::All | Role::Broker => Some(Opened::open(settings)?),
+        };
+        let name_server = match role {
+            Role::Broker => None,
+            Role::All | Role::NameServer => {
+                Some(Arc::new(NameServer::new(kourou_nameserver::Options::default())))
+            }
+        };
+        node.broker = opened.as_ref().map(|opened| opened.broker.clone());
+        if let Err(error) = node.serve(settings, opened, name_server, welcome) {
+            // The store was opened for nothing; what prevented the start is what there is to report.
+            let _ = node.broker.map(|broker| broker.close());
+            return Err(error);
+        }
+        Ok(node)
+    }
+
+    fn serve(
+        &self,
+        settings: &Settings,
+        opened: Option<Opened>,
+        name_server: Option<Arc<NameServer>>,
+        welcome: &mut Welcome,
+    ) -> Result<()> {
+        // Both ports before anything is served on one of them.
+        let name_port = name_server
+            .as_ref()
+            .map(|_| bind(settings, settings.namesrv_port, "namesrv-port"))
+            .transpose()?;
+        let broker_port = opened
+            .as_ref()
+            .map(|_| bind(settings, settings.broker_port, "broker-port"))
+            .transpose()?;
+        let (name_port, broker_port) = (name_port.flatten(), broker_port.flatten());
+        let limits = kourou_remoting::Limits::default();
+        let frontends = &self.frontends;
+
+        if let Some(opened) = opened {
+            let remote: Vec<String> = match name_server {
+                Some(_) => Vec::new(),
+                None => settings.namesrv.iter().map(ToString::to_string).collect(),
+            };
+            welcome.broker = Some(opened.lines(settings, broker_port.is_some(), remote.clone()));
+            let broker = opened.broker;
+            self.announce(
+                &broker,
+                NameServers {
+                    local: name_server.clone(),
+                    remote,
+                },
+            );
+            if let Some(listener) = broker_port {
+                let shutdown = frontends.shutdown.clone();
+                frontends
+                    .tasks
+                    .spawn(kourou_remoting::serve_broker(listener, broker, limits, shutdown));
+            }
+        }
+        if let (Some(name_server), Some(listener)) = (name_server, name_port) {
+            welcome.name_server = Some(listener.local_addr()?.to_string());
+            let shutdown = frontends.shutdown.clone();
+            frontends.tasks.spawn(kourou_remoting::serve_name_server(
+                listener,
+                name_server,
+                Arc::new(SystemClock),
+                limits,
+                shutdown,
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes the broker known, and reminds it of the time.
+    fn announce(&self, broker: &Arc<Broker>, to: NameServers) {
+        let events = Arc::new(BrokerEvents::default());
+        broker.set_listener(events.clone());
+        let Group { shutdown, tasks } = &self.announcing;
+        tasks.spawn(kourou_remoting::announce(
+            broker.clone(),
+            events.clone(),
+            to,
+            shutdown.clone(),
+        ));
+        tasks.spawn(kourou_remoting::keep_time(
+            broker.clone(),
+            events,
+            shutdown.clone(),
+        ));
+        let (health, shutdown) = (health::watch(broker.clone()), shutdown.clone());
+        tasks.spawn(async move { shutdown.run_until_cancelled(health).await });
+    }
+
+    /// Stops in order: no more clients are sent here, what they have asked is answered, the store is closed.
+    async fn stop(self) -> Result<()> {
+        self.announcing.end().await;
+        self.frontends.end().await;
+        if let Some(broker) = self.broker {
+            tokio::task::spawn_blocking(move || broker.close())
+                .await
+                .context("closing the store")??;
+        }
+        Ok(())
+    }
+}
+
+/// Binds a port of the settings; none for port 0.
+fn bind(settings: &Settings, port: u16, flag: &str) -> Result<Option<TcpListener>> {
+    if port == 0 {
+        return Ok(None);
+    }
+    let address = SocketAddr::new(settings.bind, port);
+    kourou_remoting::listen(address)
+        .map(Some)
+        .with_context(|| format!("cannot listen on {address} (another port: --{flag})"))
+}
