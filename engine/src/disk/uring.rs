@@ -1,15 +1,15 @@
 //! The io_uring writer: one write in flight while the caller prepares the next group. One of the two places with unsafe
 //! code.
 //!
-//! The kernel reads a group's memory from the moment the write is submitted until its completion has been seen. What makes
-//! that sound:
+//! The kernel reads a group's memory from the moment the write is submitted until its completion has been seen. That nobody
+//! frees or changes it meanwhile is invariant 1 of `docs/design/memory.md`. Here it is kept by three rules:
 //!
-//! 1. The writer owns the group in flight ([`Flight`]), and nothing touches it until the completion has been seen. Its
-//!    memory is on the heap, so it stays where it is when the writer moves.
-//! 2. Nothing gives that memory back early: `finish` and `drop` wait for the completion first. Should waiting itself fail,
-//!    the memory is leaked. (A leaked writer leaks its group with it.)
-//! 3. The ring holds at most one entry, that of the group in flight. An entry that the kernel has not taken is never
-//!    submitted later: the ring that holds it is closed at once, and the writer answers with errors from then on.
+//! - The writer owns the group in flight ([`Flight`]), and nothing touches it until the completion has been seen. Its
+//!   memory is on the heap, so it stays where it is when the writer moves.
+//! - Nothing gives that memory back early: `finish` and `drop` wait for the completion first. Should waiting itself fail,
+//!   the memory is leaked. (A leaked writer leaks its group with it.)
+//! - The ring holds at most one entry, that of the group in flight. An entry that the kernel has not taken is never
+//!   submitted later: the ring that holds it is closed at once, and the writer answers with errors from then on.
 
 use std::fs::File;
 use std::io;
@@ -211,7 +211,8 @@ impl Ring {
             .build();
         let mut queue = self.0.submission();
         // SAFETY: `rest` is memory of the group in flight, which neither moves nor is freed or written to before the
-        // completion has been seen (1, 2); the descriptor belongs to a file that the flight keeps open.
+        // completion has been seen (docs/design/memory.md, 1, and the rules above); the descriptor belongs to a file that
+        // the flight keeps open.
         unsafe { queue.push(&write) }.map_err(|_| broken())?;
         drop(queue);
         let mut attempts = 0;
@@ -253,3 +254,6 @@ fn again(error: &io::Error) -> bool {
 fn broken() -> io::Error {
     io::Error::other("the ring failed earlier")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,8 @@
 //! Mapping sealed files for reading: one of the two places with unsafe code.
 //!
-//! What makes a mapping sound here:
-//!
-//! 1. A mapped file is sealed: nothing in this process writes to it again, and nothing ever truncates it; an expired file
-//!    is unlinked, which leaves the mapping whole.
-//! 2. The store's directory is locked by this process, and other processes have no business writing to it. (The operating
-//!    system cannot enforce that; it is the condition under which any program can map a file.)
-//! 3. The mapping is owned by the [`Bytes`] that are handed out, so it outlives the last slice of it.
+//! It rests on invariants 3 to 6 of `docs/design/memory.md`: a mapped file is sealed and only ever unlinked, and its mapping is
+//! owned by the [`Bytes`] that are handed out. That no other process changes the file cannot be enforced; it is the
+//! condition under which any program can map one, and the store's lock says so.
 
 use std::fs::File;
 use std::io;
@@ -26,7 +22,8 @@ pub(crate) fn map(file: &File, size_bytes: u64) -> io::Result<Bytes> {
         return Ok(Bytes::new());
     }
     let size = usize::try_from(size_bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    // SAFETY: the file is sealed and only ever unlinked (1, 2), so the bytes behind the slice do not change while it lives.
+    // SAFETY: the file is sealed and only ever unlinked (docs/design/memory.md, 3 and 4), so the bytes behind the slice
+    // neither change nor go away while it lives.
     let mapping: Mmap = unsafe { MmapOptions::new().len(size).map(file) }?;
     Ok(Bytes::from_owner(mapping))
 }
@@ -50,7 +47,7 @@ fn advise(slice: &Bytes, advice: Advice) -> rustix::io::Result<()> {
     let before = slice.as_ptr().addr() % page_size;
     let start = slice.as_ptr().wrapping_sub(before).cast_mut();
     // SAFETY: the range is made of pages that the slice itself lies on, so they are mapped and owned for as long as this
-    // borrow lasts (3). Both kinds of advice read pages in; they neither change nor discard anything.
+    // borrow lasts (docs/design/memory.md, 5). Both kinds of advice read pages in; they neither change nor discard anything.
     unsafe { rustix::mm::madvise(start.cast(), before + slice.len(), advice) }
 }
 
