@@ -1,0 +1,9 @@
+//! The ports of a running broker and name server, seen from the other end of loopback connections.
+
+mod admin;
+mod groups;
+mod hostile;
+mod names;
+mod pulls;
+mod sends;
+mod support;
