@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"time"
+
+	rocketmq "github.com/apache/rocketmq-client-go/v2"
+	"github.com/apache/rocketmq-client-go/v2/consumer"
 
 	"kourou.tests/clients/wire"
 )
@@ -13,6 +17,22 @@ const (
 	// A commit this old has to outlive a kill. Younger ones may be taken back: that repeats messages and loses none.
 	settledAfter = 10 * time.Second
 )
+
+// The group comes into being with the heartbeat of a consumer; commits of an unknown one are refused.
+func makeGroup(namesrv, topic string) error {
+	c, err := rocketmq.NewPullConsumer(consumer.WithNameServer([]string{namesrv}), consumer.WithGroupName(group),
+		consumer.WithInstance(fmt.Sprintf("ledger_group_%d", os.Getpid())))
+	if err != nil {
+		return err
+	}
+	if err := c.Assign(topic, nil); err != nil {
+		return err
+	}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	return c.Shutdown()
+}
 
 type commit struct {
 	at     time.Time

@@ -66,6 +66,9 @@ func produce(namesrv, topic, file string, seed int64) (map[string]any, error) {
 			start(func() { s.inWindow(p, id, random) })
 		}
 	}
+	if err := makeGroup(namesrv, topic); err != nil {
+		return nil, err
+	}
 	keeper := &offsetKeeper{addr: addr, topic: topic, sending: s, settled: -1}
 	start(keeper.keep)
 	finished := make(chan struct{})
@@ -85,7 +88,7 @@ func produce(namesrv, topic, file string, seed int64) (map[string]any, error) {
 		return nil, *failure
 	}
 	return map[string]any{
-		"ok": true, "acknowledged": ledger.count.Load(), "attempts": s.attempts.Load(),
+		"ok": keeper.commits > 0, "acknowledged": ledger.count.Load(), "attempts": s.attempts.Load(),
 		"offsetCommits": keeper.commits, "offsetsLookedUp": keeper.lookUps, "offsetsSetBack": keeper.setBack,
 	}, nil
 }
