@@ -12,6 +12,8 @@ mod state;
 mod view;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 pub use encode::{EncodeError, EncodedRecord, Limits, RecordDraft};
