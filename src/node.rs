@@ -10,7 +10,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use kourou_broker::Broker;
 use kourou_engine::clock::SystemClock;
 use kourou_nameserver::NameServer;
@@ -221,5 +221,13 @@ fn bind(settings: &Settings, port: u16, flag: &str) -> Result<Option<TcpListener
     let address = SocketAddr::new(settings.bind, port);
     kourou_remoting::listen(address)
         .map(Some)
-        .with_context(|| format!("cannot listen on {address} (another port: --{flag})"))
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                anyhow!("{address} is taken by another process; --{flag} PORT listens elsewhere")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                anyhow!("{} is not an address of this machine; see --bind", settings.bind)
+            }
+            _ => anyhow!("cannot listen on {address} (see --bind and --{flag}): {error}"),
+        })
 }

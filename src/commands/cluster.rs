@@ -85,21 +85,21 @@ impl Cluster {
 
     /// Asks the name servers, one after another until one answers.
     async fn ask(&self, request: Command) -> Result<Command> {
-        let mut last = None;
+        let mut failures = Vec::new();
         for server in &self.name_servers {
-            let address = server.to_string();
-            match self.client.call(&address, request.clone(), CALL_TIMEOUT).await {
+            match self
+                .client
+                .call(&server.to_string(), request.clone(), CALL_TIMEOUT)
+                .await
+            {
                 Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    last = Some(
-                        anyhow::Error::from(error)
-                            .context(format!("no answer from a name server at {address}")),
-                    )
-                }
+                Err(error) => failures.push(error.to_string()),
             }
         }
-        let error = last.unwrap_or_else(|| anyhow::anyhow!("no name server was given"));
-        Err(error.context("is kourou running? (-n HOST:PORT asks elsewhere)"))
+        bail!(
+            "{}; is kourou running there? -n HOST:PORT asks elsewhere",
+            failures.join(", ")
+        )
     }
 
     /// All topics that the name server knows.

@@ -31,7 +31,7 @@ const BODY_SIZE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const PRODUCER_GROUP: &str = "kourou-cli";
 
 pub(super) async fn run(produce: Produce) -> Result<()> {
-    name::check_topic(&produce.topic)?;
+    name::check_topic(&produce.topic).with_context(|| format!("topic '{}'", produce.topic))?;
     let cluster = Arc::new(Cluster::of(&produce.target));
     let queues = write_queues(&cluster, &produce.topic).await?;
     let properties: Arc<str> = properties(&produce)?.into();
@@ -40,7 +40,8 @@ pub(super) async fn run(produce: Produce) -> Result<()> {
     let mut bodies = bodies(produce.body.map(Bytes::from), produce.count);
     let mut window: VecDeque<JoinHandle<Result<Sent>>> = VecDeque::with_capacity(WINDOW);
     let mut more = true;
-    let mut next_queue = 0;
+    // Not always the first queue, for those who send one message at a time.
+    let mut next_queue = std::process::id() as usize;
     let mut sent_count: u64 = 0;
     let begin = Instant::now();
     while more || !window.is_empty() {
@@ -48,7 +49,7 @@ pub(super) async fn run(produce: Produce) -> Result<()> {
             body = bodies.recv(), if more && window.len() < WINDOW => {
                 let Some(body) = body else { more = false; continue };
                 let queue = queues[next_queue % queues.len()].clone();
-                next_queue += 1;
+                next_queue = next_queue.wrapping_add(1);
                 let (cluster, topic, properties) = (cluster.clone(), topic.clone(), properties.clone());
                 window.push_back(tokio::spawn(async move { send(&cluster, &topic, &queue, &properties, body?).await }));
             }

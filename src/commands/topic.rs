@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use kourou_broker::name;
 use kourou_proto::RequestCode;
 use kourou_proto::body::{ClusterInfo, TopicList, TopicRouteData, TopicStatsTable};
@@ -35,7 +35,7 @@ struct CreatedJson<'a> {
 }
 
 async fn create(topic: &str, queues: u32, target: &Target) -> Result<()> {
-    name::check_topic(topic)?;
+    name::check_topic(topic).with_context(|| format!("topic '{topic}'"))?;
     let cluster = Cluster::of(target);
     let info = cluster.info().await?;
     let masters = masters(&info)?;

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kourou_broker::name;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -30,8 +30,8 @@ const REBALANCE_INTERVAL: Duration = Duration::from_secs(3);
 const BATCHES_WAITING_MAX: usize = 4;
 
 pub(super) async fn run(consume: Consume) -> Result<()> {
-    name::check_topic(&consume.topic)?;
-    name::check_group(&consume.group)?;
+    name::check_topic(&consume.topic).with_context(|| format!("topic '{}'", consume.topic))?;
+    name::check_group(&consume.group).with_context(|| format!("group '{}'", consume.group))?;
     let cluster = Arc::new(Cluster::of(&consume.target));
     let member = Arc::new(Member::join(cluster, &consume).await?);
     let outcome = receive(&member, &consume).await;
