@@ -170,7 +170,7 @@ impl GroupTable {
     pub(crate) fn restore(&self, fields: &mut Fields<'_>) -> Option<()> {
         let version = DataVersion::decode(fields)?;
         let mut groups = HashMap::new();
-        for _ in 0..fields.count(50)? {
+        for _ in 0..fields.count()? {
             let config = Arc::new(GroupConfig::decode(fields)?);
             groups.insert(config.name.clone(), Entry { config, stored: true });
         }

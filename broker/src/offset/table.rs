@@ -280,9 +280,9 @@ impl OffsetTable {
         for shard in &self.shards {
             *shard.lock() = Shard::default();
         }
-        for _ in 0..fields.count(12)? {
+        for _ in 0..fields.count()? {
             let (group, topic) = (fields.text()?, fields.text()?);
-            for _ in 0..fields.count(12)? {
+            for _ in 0..fields.count()? {
                 let (queue_id, offset) = (fields.u32()?, fields.i64()?);
                 self.apply(group, topic, queue_id, offset);
             }

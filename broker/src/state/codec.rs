@@ -151,19 +151,19 @@ impl<'a> Fields<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
-    /// How many things follow that take at least `size_min` bytes each; `None` if there is no room for so many.
-    pub(crate) fn count(&mut self, size_min: usize) -> Option<usize> {
+    /// How many things follow; `None` if there are fewer bytes than that left. Nothing is allocated for a count alone.
+    pub(crate) fn count(&mut self) -> Option<usize> {
         let count = usize::try_from(self.u32()?).ok()?;
-        (count.checked_mul(size_min)? <= self.0.len()).then_some(count)
+        (count <= self.0.len()).then_some(count)
     }
 
     pub(crate) fn text(&mut self) -> Option<&'a str> {
-        let size = self.count(1)?;
+        let size = self.count()?;
         std::str::from_utf8(self.slice(size)?).ok()
     }
 
     pub(crate) fn pairs(&mut self) -> Option<BTreeMap<String, String>> {
-        (0..self.count(8)?)
+        (0..self.count()?)
             .map(|_| Some((self.text()?.to_owned(), self.text()?.to_owned())))
             .collect()
     }
@@ -190,7 +190,7 @@ mod tests {
             (fields.u8(), fields.bool(), fields.i64()),
             (Some(7), Some(true), Some(-2))
         );
-        assert_eq!((fields.count(4), fields.text()), (Some(1), Some("first")));
+        assert_eq!((fields.count(), fields.text()), (Some(1), Some("first")));
         assert_eq!(
             fields.pairs(),
             Some(BTreeMap::from([("a".to_owned(), "b".to_owned())]))
@@ -203,7 +203,7 @@ mod tests {
                 fields.u8()?;
                 fields.bool()?;
                 fields.i64()?;
-                fields.count(4)?;
+                fields.count()?;
                 fields.text()?;
                 fields.pairs()
             })();
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_count_that_lies_allocates_nothing() {
         let bytes = [0xff; 8];
-        assert_eq!(Fields::new(&bytes).count(1), None);
+        assert_eq!(Fields::new(&bytes).count(), None);
         assert_eq!(Fields::new(&bytes).text(), None);
         assert_eq!(Fields::new(&bytes).pairs(), None);
     }

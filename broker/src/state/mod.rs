@@ -191,7 +191,7 @@ impl State {
                 }
             }
             OFFSETS => {
-                for _ in 0..fields.count(20)? {
+                for _ in 0..fields.count()? {
                     let (group, topic) = (fields.text()?, fields.text()?);
                     let (queue_id, offset) = (fields.u32()?, fields.i64()?);
                     // A flush may be overtaken by the topic's deletion; its offsets must not come back.

@@ -117,7 +117,7 @@ impl TimerTable {
 
     pub(crate) fn restore(&self, fields: &mut Fields<'_>) -> Option<()> {
         let mut timers = Timers::default();
-        for _ in 0..fields.count(16)? {
+        for _ in 0..fields.count()? {
             let (due_ms, position) = (fields.i64()?, fields.u64()?);
             timers.due_by_position.insert(position, due_ms);
             timers.waiting.insert((due_ms, position));

@@ -121,7 +121,7 @@ impl TopicTable {
     pub(crate) fn restore(&self, fields: &mut Fields<'_>) -> Option<()> {
         let version = DataVersion::decode(fields)?;
         let mut topics = HashMap::new();
-        for _ in 0..fields.count(30)? {
+        for _ in 0..fields.count()? {
             let config = TopicConfig::decode(fields)?;
             topics.insert(config.name.clone(), Arc::new(config));
         }

@@ -1,0 +1,229 @@
+//! Clients: membership, notifications, expiry, locks.
+
+use kourou_broker::client::{ConsumerData, HeartbeatData, MessageModel};
+use kourou_broker::group::GroupConfig;
+use kourou_broker::{QueueKey, QueueName};
+
+use crate::rig::{Channel, Rig, heartbeat, subscription};
+
+fn ids(rig: &Rig) -> Vec<String> {
+    rig.broker
+        .consumer_ids("g")
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn members_hear_of_each_other() {
+    let rig = Rig::new();
+    let (first, second) = (Channel::new(1), Channel::new(2));
+    let orders = [subscription("orders", &[], 1)];
+    rig.beat(&first, &heartbeat("a", "g", &orders));
+    assert_eq!(first.take_notified(), ["g"]);
+    rig.beat(&first, &heartbeat("a", "g", &orders));
+    assert!(first.take_notified().is_empty(), "nothing new");
+    rig.beat(&second, &heartbeat("b", "g", &orders));
+    assert_eq!(
+        (first.take_notified().len(), second.take_notified().len()),
+        (1, 1)
+    );
+    assert_eq!(ids(&rig), ["a", "b"]);
+
+    rig.beat(
+        &second,
+        &heartbeat("b", "g", &[subscription("orders", &["red"], 2)]),
+    );
+    assert!(first.take_notified().is_empty(), "a newer filter moves no queue");
+    assert_eq!(rig.broker.subscription("g", "orders").unwrap().version, 2);
+    rig.beat(&first, &heartbeat("a", "g", &orders));
+    assert_eq!(
+        rig.broker.subscription("g", "orders").unwrap().version,
+        2,
+        "and an older one undoes nothing"
+    );
+    let more = [orders[0].clone(), subscription("more", &[], 3)];
+    rig.beat(&second, &heartbeat("b", "g", &more));
+    assert_eq!(
+        (first.take_notified().len(), second.take_notified().len()),
+        (1, 1)
+    );
+
+    rig.broker.unregister(1, None, Some("g"));
+    assert_eq!(
+        (first.take_notified().len(), second.take_notified().len()),
+        (0, 1)
+    );
+    assert_eq!(ids(&rig), ["b"]);
+    rig.broker.channel_closed(2);
+    assert!(ids(&rig).is_empty() && rig.broker.consumer_connections("g").is_none());
+    assert!(second.take_notified().is_empty());
+}
+
+#[test]
+fn groups_that_want_no_notices_get_none() {
+    let rig = Rig::new();
+    let quiet = GroupConfig {
+        notify_consumer_ids_changed_enable: false,
+        ..GroupConfig::new("g")
+    };
+    rig.wait(|done| rig.broker.put_group(&quiet, done)).unwrap();
+    let (first, second) = (Channel::new(1), Channel::new(2));
+    rig.beat(&first, &heartbeat("a", "g", &[]));
+    let broadcast = HeartbeatData {
+        client_id: "b".into(),
+        consumers: vec![ConsumerData {
+            group: "all".into(),
+            message_model: MessageModel::Broadcasting,
+            ..ConsumerData::default()
+        }],
+        ..HeartbeatData::default()
+    };
+    rig.beat(&second, &broadcast);
+    assert!(first.take_notified().is_empty() && second.take_notified().is_empty());
+    assert!(rig.broker.is_broadcasting("all") && !rig.broker.is_broadcasting("g"));
+}
+
+#[test]
+fn a_heartbeat_makes_its_group_and_retry_topic() {
+    let rig = Rig::new();
+    rig.beat(&Channel::new(1), &heartbeat("a", "g", &[]));
+    assert_eq!(rig.broker.topic("%RETRY%g").unwrap().read_queues, 1);
+    let rig = rig.power_cut();
+    assert!(rig.broker.group("g").is_some() && rig.broker.topic("%RETRY%g").is_some());
+
+    let strict = Rig::with(|options, _| options.auto_create_group = false);
+    strict.beat(&Channel::new(1), &heartbeat("a", "g", &[]));
+    assert!(strict.broker.consumer_ids("g").is_empty(), "passed over");
+    assert!(strict.broker.topic("%RETRY%g").is_none());
+}
+
+#[test]
+fn the_silent_are_removed_closed_and_missed() {
+    let rig = Rig::new();
+    let (first, second) = (Channel::new(1), Channel::new(2));
+    rig.beat(&first, &heartbeat("a", "g", &[]));
+    rig.beat(
+        &second,
+        &HeartbeatData {
+            producer_groups: vec!["p".into()],
+            ..heartbeat("b", "g", &[])
+        },
+    );
+    first.take_notified();
+    let mut elapsed_ms = 0;
+    while elapsed_ms < 130_000 {
+        rig.clock.advance(10_000);
+        elapsed_ms += 10_000;
+        rig.beat(&first, &heartbeat("a", "g", &[]));
+        rig.broker.tick();
+        assert_eq!(
+            *second.closed.lock(),
+            elapsed_ms > 120_000,
+            "after {elapsed_ms} ms"
+        );
+    }
+    assert_eq!(ids(&rig), ["a"]);
+    assert_eq!(first.take_notified(), ["g"]);
+    assert!(rig.broker.producer_connections("p").is_empty());
+    assert!(!*first.closed.lock());
+}
+
+#[test]
+fn a_client_that_reconnects_counts_once() {
+    let rig = Rig::new();
+    rig.beat(&Channel::new(1), &heartbeat("a", "g", &[]));
+    rig.beat(&Channel::new(2), &heartbeat("a", "g", &[]));
+    assert_eq!(ids(&rig), ["a"]);
+    assert_eq!(rig.broker.consumer_connections("g").unwrap().clients.len(), 2);
+    rig.broker.channel_closed(1);
+    assert_eq!(ids(&rig), ["a"]);
+}
+
+#[test]
+fn fingerprints_spare_the_subscriptions() {
+    let rig = Rig::new();
+    let channel = Channel::new(1);
+    let full = HeartbeatData {
+        fingerprint: 7,
+        ..heartbeat("a", "g", &[subscription("orders", &[], 1)])
+    };
+    let short = HeartbeatData {
+        without_subscriptions: true,
+        ..full.clone()
+    };
+    assert!(rig.beat(&channel, &short), "not known yet");
+    assert!(rig.beat(&channel, &full));
+    assert!(!rig.beat(&channel, &full) && !rig.beat(&channel, &short));
+    assert!(rig.broker.subscription("g", "orders").is_some());
+    assert!(rig.beat(
+        &channel,
+        &HeartbeatData {
+            fingerprint: 8,
+            ..short
+        }
+    ));
+    assert!(
+        rig.beat(
+            &channel,
+            &HeartbeatData {
+                fingerprint: 0,
+                ..full
+            }
+        ),
+        "older clients are always told to"
+    );
+}
+
+#[test]
+fn producers_are_known_by_group() {
+    let rig = Rig::new();
+    let data = HeartbeatData {
+        client_id: "p1".into(),
+        version: 475,
+        producer_groups: vec!["p".into(), "CLIENT_INNER_PRODUCER".into()],
+        ..HeartbeatData::default()
+    };
+    rig.beat(&Channel::new(1), &data);
+    let connected = rig.broker.producer_connections("p");
+    assert_eq!(
+        (connected.len(), &*connected[0].client_id, connected[0].version),
+        (1, "p1", 475)
+    );
+    rig.broker.unregister(1, Some("p"), None);
+    assert!(rig.broker.producer_connections("p").is_empty());
+    assert_eq!(rig.broker.producer_connections("CLIENT_INNER_PRODUCER").len(), 1);
+}
+
+#[test]
+fn locks_are_for_queues_that_exist() {
+    let rig = Rig::new();
+    rig.put("orders", "hi");
+    let queues =
+        [("orders", 0), ("orders", 9), ("nothing", 0), ("orders", 3)].map(|(topic, queue_id)| QueueName {
+            topic: topic.into(),
+            queue_id,
+        });
+    let keys: Vec<QueueKey<'_>> = queues.iter().map(QueueName::key).collect();
+    assert_eq!(
+        rig.broker.lock_queues("g", "a", &keys),
+        [true, false, false, true]
+    );
+    assert_eq!(rig.broker.lock_queues("g", "b", &keys), [false; 4]);
+    assert_eq!(
+        rig.broker.lock_queues("other", "b", &keys),
+        [true, false, false, true]
+    );
+    rig.broker.unlock_queues("g", "a", &keys[..1]);
+    assert_eq!(
+        rig.broker.lock_queues("g", "b", &keys),
+        [true, false, false, false]
+    );
+    // Locks outlive the connection, until the lease ends.
+    rig.broker.channel_closed(1);
+    rig.clock.advance(60_001);
+    assert_eq!(
+        rig.broker.lock_queues("g", "b", &keys),
+        [true, false, false, true]
+    );
+}

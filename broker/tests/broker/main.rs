@@ -1,0 +1,13 @@
+//! What a broker does, seen from where a frontend stands: on a simulated disk, with a clock that moves when told to.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod clients;
+mod delays;
+mod holds;
+mod offsets;
+mod pulls;
+mod rig;
+mod send_backs;
+mod sends;
+mod topics;
