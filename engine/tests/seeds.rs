@@ -1,4 +1,7 @@
 //! Replays the seeds of the fuzz targets, so that every test run goes through what fuzzing checks.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 #[expect(unreachable_pub, reason = "the file is a public module of the fuzz crate")]
 #[path = "../../fuzz/src/engine.rs"]
 mod checks;

@@ -71,6 +71,7 @@ impl TailCache {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
 
     use super::*;

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
