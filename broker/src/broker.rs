@@ -123,6 +123,7 @@ impl Broker {
     /// Those of [`Engine::close`].
     pub fn close(&self) -> Result<(), CloseError> {
         self.flush_offsets();
+        self.store_groups();
         self.engine.close()
     }
 
@@ -179,8 +180,11 @@ impl Broker {
     }
 
     /// Takes or renews the locks of `queues` for one consumer of a group; says for each whether the consumer has it now. A
-    /// queue that does not exist is never locked.
+    /// queue that does not exist is never locked, and neither is any for a group that may not be.
     pub fn lock_queues(&self, group: &str, client_id: &str, queues: &[QueueKey<'_>]) -> Vec<bool> {
+        if self.group_in_use(group).is_none() {
+            return vec![false; queues.len()];
+        }
         let exists = |queue: &QueueKey<'_>| {
             self.state
                 .topics
@@ -247,6 +251,15 @@ impl Broker {
     /// A queue, where the client leaves the choice.
     pub(crate) fn choose_queue(&self, queues: u32) -> u32 {
         self.next_queue.fetch_add(1, Ordering::Relaxed) % queues.max(1)
+    }
+
+    pub(crate) fn topic_stored(&self, topic: &str) {
+        if let Some(listener) = self.state.listener.get()
+            && let Some(config) = self.state.topics.get(topic)
+        {
+            listener.topic_stored(&config);
+        }
+        self.topics_changed();
     }
 
     pub(crate) fn topics_changed(&self) {

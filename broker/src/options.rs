@@ -73,6 +73,8 @@ pub struct Limits {
     pub topics_max: usize,
     /// Most consumer groups.
     pub groups_max: usize,
+    /// Most producer groups of one client connection.
+    pub producer_groups_max: usize,
     /// Most queues of one topic.
     pub queues_per_topic_max: u32,
     /// Most sends that wait for topics being created.
@@ -111,6 +113,7 @@ impl Default for Limits {
             batch_messages_max: 65_536,
             topics_max: 1_000_000,
             groups_max: 1_000_000,
+            producer_groups_max: 1_024,
             queues_per_topic_max: 65_536,
             creation_waiters_max: 16_384,
             holds_max: 100_000,

@@ -48,7 +48,8 @@ impl Broker {
             self.tell_members(&consumer.group, membership);
         }
         for group in &data.producer_groups {
-            self.clients.register_producer(group, client.clone());
+            self.clients
+                .register_producer(group, client.clone(), self.options.limits.producer_groups_max);
         }
         HeartbeatReceipt {
             subscriptions_changed,

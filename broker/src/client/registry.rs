@@ -190,10 +190,24 @@ impl ClientRegistry {
         self.shard(group).read().get(group).map(|group| group.fingerprint)
     }
 
-    pub(crate) fn register_producer(&self, group: &str, client: Client) {
+    /// Takes in one producer group of a heartbeat, unless its channel has `groups_max` of them already: nothing else bounds
+    /// what a client may name.
+    pub(crate) fn register_producer(&self, group: &str, client: Client, groups_max: usize) {
         let channel_id = client.channel.id();
         let mut producers = self.producers.write();
         let name = key(&producers, group);
+        let has = self
+            .channels
+            .lock()
+            .get(&channel_id)
+            .map_or(0, |groups| groups.producers.len());
+        if has >= groups_max
+            && !producers
+                .get(group)
+                .is_some_and(|clients| clients.contains_key(&channel_id))
+        {
+            return;
+        }
         if producers
             .entry(name.clone())
             .or_default()

@@ -44,7 +44,8 @@ impl fmt::Debug for ColdPull {
 }
 
 impl Broker {
-    /// Answers a pull from memory, without blocking, or says that the disk must be read. Commits the offset that came with it.
+    /// Answers a pull from memory, or says that the disk must be read for it. Commits the offset that came with it. Does not
+    /// wait for the disk, but for pages of an old segment's index that are not in memory.
     ///
     /// # Errors
     /// Those of [`PullError`].
@@ -102,7 +103,7 @@ impl Broker {
         let mut records = Vec::new();
         let mut size_bytes = 0;
         let mut is_cold = false;
-        let scan = self.scan(&admitted, messages_max);
+        let scan = self.scan(&admitted, &room, messages_max);
         place.next_offset = scan.run(offset, |entry| {
             if !room.fits(records.len(), size_bytes, entry.size_bytes) {
                 return Visit::Left;
@@ -143,13 +144,14 @@ impl Broker {
         }))
     }
 
-    fn scan<'a>(&'a self, admitted: &'a Admitted, messages_max: usize) -> Scan<'a> {
+    fn scan<'a>(&'a self, admitted: &'a Admitted, room: &Room, messages_max: usize) -> Scan<'a> {
         Scan {
             engine: &self.engine,
             topic: &admitted.topic.name,
             queue_id: admitted.queue_id,
             filter: &admitted.filter,
             entries_max: messages_max.max(self.options.limits.pull_scan_entries_max),
+            wanted: room.messages_max,
         }
     }
 
@@ -248,7 +250,7 @@ impl ColdPull {
         let mut removed = None;
         let mut failed = None;
         place.next_offset = broker
-            .scan(&admitted, messages_max)
+            .scan(&admitted, &room, messages_max)
             .run(offset, |entry: &IndexEntry| {
                 if !room.fits(records.len(), size_bytes, entry.size_bytes) {
                     return Visit::Left;

@@ -5,8 +5,8 @@ use kourou_engine::{Engine, IndexEntry};
 use super::TagFilter;
 use crate::options::Limits;
 
-/// Entries looked at in one step. Without a filter one step is all it takes.
-const STEP: usize = 64;
+/// Entries looked at in one step when some may not match.
+const FILTERED_STEP: usize = 64;
 
 /// What one answer may hold.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) filter: &'a TagFilter,
     /// Entries that may be looked at.
     pub(crate) entries_max: usize,
+    /// Entries that are wanted; without a filter there is no need to look at more.
+    pub(crate) wanted: usize,
 }
 
 impl Scan<'_> {
@@ -54,11 +56,16 @@ impl Scan<'_> {
     pub(crate) fn run(&self, offset: u64, mut visit: impl FnMut(&IndexEntry) -> Visit) -> u64 {
         let mut next = offset;
         let mut left = self.entries_max;
-        let mut entries = Vec::new();
+        let step = if *self.filter == TagFilter::All {
+            self.wanted
+        } else {
+            FILTERED_STEP
+        };
+        let mut entries = Vec::with_capacity(step.min(left));
         while left > 0 {
             entries.clear();
             self.engine
-                .entries(self.topic, self.queue_id, next, STEP.min(left), &mut entries);
+                .entries(self.topic, self.queue_id, next, step.min(left), &mut entries);
             let Some(last) = entries.last() else { return next };
             let after = last.queue_offset + 1;
             for entry in &entries {

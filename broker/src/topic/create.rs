@@ -61,6 +61,7 @@ impl Broker {
             return done(Ok(()));
         }
         let broker = self.clone();
+        let topic = config.name.clone();
         self.append_change(
             &Change::TopicPut {
                 only_if_absent: false,
@@ -68,7 +69,7 @@ impl Broker {
             },
             move |stored| {
                 if stored.is_ok() {
-                    broker.topics_changed();
+                    broker.topic_stored(&topic);
                 }
                 done(stored.map_err(TopicError::Store));
             },
@@ -207,7 +208,7 @@ impl Broker {
             },
             move |stored| {
                 if stored.is_ok() {
-                    broker.topics_changed();
+                    broker.topic_stored(&topic);
                 }
                 let waiters = {
                     let mut pending = broker.creations.0.lock();

@@ -157,6 +157,11 @@ impl DataVersion {
 /// Hears of changes. Called on the engine's writer thread or on whichever thread caused the change: must be short, must not
 /// block. Of a topic's creation it hears before the send that caused it is answered.
 pub trait Listener: Send + Sync + 'static {
+    /// A topic was made or changed. [`Self::topics_changed`] follows.
+    fn topic_stored(&self, config: &TopicConfig) {
+        let _ = config;
+    }
+
     /// The topic table has changed: name servers should be told. See [`crate::Broker::topics_version`].
     fn topics_changed(&self) {}
 

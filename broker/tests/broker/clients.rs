@@ -176,6 +176,20 @@ fn fingerprints_spare_the_subscriptions() {
 }
 
 #[test]
+fn a_client_names_so_many_producer_groups_and_no_more() {
+    let rig = Rig::with(|options, _| options.limits.producer_groups_max = 2);
+    let data = HeartbeatData {
+        producer_groups: ["p1", "p2", "p3"].map(str::to_owned).to_vec(),
+        ..HeartbeatData::default()
+    };
+    for _ in 0..2 {
+        rig.beat(&Channel::new(1), &data);
+    }
+    let known = ["p1", "p2", "p3"].map(|group| rig.broker.producer_connections(group).len());
+    assert_eq!(known, [1, 1, 0]);
+}
+
+#[test]
 fn producers_are_known_by_group() {
     let rig = Rig::new();
     let data = HeartbeatData {

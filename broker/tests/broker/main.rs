@@ -4,6 +4,7 @@
 
 mod clients;
 mod delays;
+mod histories;
 mod holds;
 mod offsets;
 mod pulls;

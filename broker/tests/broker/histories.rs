@@ -1,0 +1,210 @@
+//! Random histories with power cuts: what the broker says afterwards is what a simple model says.
+
+use std::collections::BTreeMap;
+
+use kourou_broker::receive::{PullOutcome, PullRequest};
+use kourou_broker::send::SendRequest;
+use proptest::prelude::*;
+
+use crate::rig::{Channel, Rig, heartbeat, message, properties, pull_tagged, text, views};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send {
+        topic: u8,
+        queue_id: u8,
+        tag: u8,
+        delay_level: u8,
+    },
+    Commit {
+        queue_id: u8,
+        offset: u8,
+        answered: bool,
+    },
+    Tick,
+    Pass {
+        ms: u16,
+    },
+    Deliver,
+    PowerCut,
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0_u8..2, 0_u8..3, 0_u8..3, prop_oneof![3 => Just(0_u8), 1 => 1_u8..4])
+            .prop_map(|(topic, queue_id, tag, delay_level)| Step::Send { topic, queue_id, tag, delay_level }),
+        4 => (0_u8..3, any::<u8>(), any::<bool>())
+            .prop_map(|(queue_id, offset, answered)| Step::Commit { queue_id, offset, answered }),
+        2 => Just(Step::Tick),
+        3 => (0_u16..6_000).prop_map(|ms| Step::Pass { ms }),
+        3 => Just(Step::Deliver),
+        1 => Just(Step::PowerCut),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// Due time, number, topic and queue, body and tag.
+type Timer = (i64, usize, (u8, u8), (String, u8));
+
+/// What should be there.
+#[derive(Default)]
+struct Model {
+    /// Bodies and tags by topic and queue, in order.
+    queues: BTreeMap<(u8, u8), Vec<(String, u8)>>,
+    timers: Vec<Timer>,
+    /// Offsets that queries see, and those that a power cut leaves.
+    live: BTreeMap<u8, i64>,
+    durable: BTreeMap<u8, i64>,
+    sent: usize,
+}
+
+fn topic(topic: u8) -> &'static str {
+    if topic == 0 { "even" } else { "odd" }
+}
+
+impl Model {
+    fn deliver(&mut self, now_ms: i64) {
+        self.timers.sort();
+        while self.timers.first().is_some_and(|(due_ms, ..)| *due_ms <= now_ms) {
+            let (_, _, queue, message) = self.timers.remove(0);
+            self.queues.entry(queue).or_default().push(message);
+        }
+    }
+
+    fn check(&self, rig: &Rig) {
+        assert_eq!(rig.broker.timers_pending(), self.timers.len());
+        for queue_id in 0..3 {
+            let offset = rig.broker.committed_offset("g", "even", queue_id.into(), false);
+            assert_eq!(
+                offset,
+                self.live.get(&queue_id).copied(),
+                "offset of queue {queue_id}"
+            );
+        }
+        for ((topic_no, queue_id), messages) in &self.queues {
+            for tag in 0..3_u8 {
+                let wanted = messages
+                    .iter()
+                    .filter(|message| message.1 == tag)
+                    .map(|message| message.0.clone());
+                let found = consume(rig, topic(*topic_no), *queue_id, tag);
+                assert_eq!(
+                    found,
+                    wanted.collect::<Vec<_>>(),
+                    "{} {queue_id} tag {tag}",
+                    topic(*topic_no)
+                );
+            }
+        }
+    }
+}
+
+fn consume(rig: &Rig, topic: &str, queue_id: u8, tag: u8) -> Vec<String> {
+    let mut bodies = Vec::new();
+    let mut request = PullRequest {
+        queue_id: queue_id.into(),
+        messages_max: 3,
+        ..pull_tagged(topic, 0, &format!("t{tag}"))
+    };
+    loop {
+        let outcome = match rig.broker.pull(&request).unwrap() {
+            PullOutcome::Cold(cold) => cold.load().unwrap(),
+            other => other,
+        };
+        match outcome {
+            PullOutcome::Found(pulled) => {
+                bodies.extend(views(&pulled).iter().map(|view| text(view.body())));
+                request.offset = pulled.place.next_offset as i64;
+            }
+            PullOutcome::Empty(empty) if empty.code == kourou_broker::code::PULL_RETRY_IMMEDIATELY => {
+                request.offset = empty.place.next_offset as i64;
+            }
+            PullOutcome::Empty(_) => return bodies,
+            PullOutcome::Cold(_) => panic!("cold twice"),
+        }
+    }
+}
+
+fn start(rig: &Rig) {
+    rig.beat(&Channel::new(1), &heartbeat("c", "g", &[]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn as_the_model_says(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut rig = Rig::with(|options, engine| {
+            options.limits.pull_scan_entries_max = 4;
+            engine.segment_size_bytes = 64 << 10;
+        });
+        let mut model = Model::default();
+        start(&rig);
+        for name in ["even", "odd"] {
+            rig.wait(|done| rig.broker.put_topic(kourou_broker::topic::TopicConfig::new(name, 3), done)).unwrap();
+        }
+        for step in steps {
+            match step {
+                Step::Send { topic: topic_no, queue_id, tag, delay_level } => {
+                    model.sent += 1;
+                    let body = format!("{:04}{}", model.sent, "x".repeat(model.sent * 37 % 2_000));
+                    let (tag_text, level_text) = (format!("t{tag}"), delay_level.to_string());
+                    let request = SendRequest {
+                        queue_id: queue_id.into(),
+                        properties: properties(&[("TAGS", &tag_text), ("DELAY", &level_text)]),
+                        ..message(topic(topic_no), &body)
+                    };
+                    rig.send(request).unwrap();
+                    let queue = (topic_no, queue_id);
+                    if delay_level == 0 {
+                        model.queues.entry(queue).or_default().push((body, tag));
+                    } else {
+                        let delay_ms = kourou_broker::DELAY_LEVELS_MS[usize::from(delay_level) - 1];
+                        model.timers.push((rig.now_ms() + delay_ms, model.sent, queue, (body, tag)));
+                    }
+                }
+                Step::Commit { queue_id, offset, answered } => {
+                    let (group, topic) = ("g".into(), "even".into());
+                    let (queue, offset) = (i32::from(queue_id), i64::from(offset));
+                    model.live.insert(queue_id, offset);
+                    if answered {
+                        rig.wait(|done| rig.broker.commit_offset_durably(&group, &topic, queue, offset, done)).unwrap();
+                        model.durable.insert(queue_id, offset);
+                    } else {
+                        rig.broker.commit_offset(&group, &topic, queue, offset).unwrap();
+                    }
+                }
+                Step::Tick => {
+                    rig.clock.advance(1_000);
+                    rig.broker.tick();
+                    rig.pump();
+                    model.durable = model.live.clone();
+                }
+                Step::Pass { ms } => {
+                    rig.clock.advance(ms.into());
+                }
+                Step::Deliver => {
+                    rig.deliver();
+                    model.deliver(rig.now_ms());
+                }
+                Step::PowerCut => {
+                    rig = rig.power_cut();
+                    start(&rig);
+                    model.live = model.durable.clone();
+                }
+                Step::Restart => {
+                    rig = rig.restart();
+                    start(&rig);
+                    model.durable = model.live.clone();
+                }
+            }
+        }
+        model.check(&rig);
+        let rig = rig.power_cut();
+        model.live = model.durable.clone();
+        rig.deliver();
+        model.deliver(rig.now_ms());
+        model.check(&rig);
+    }
+}
