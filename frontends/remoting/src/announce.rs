@@ -53,6 +53,8 @@ pub async fn announce(
         // Done before the first await: whoever starts this and then asks for a route finds the broker.
         let changes = events.topics();
         register_local(&broker, &names);
+        let options = broker.options();
+        events.tell(Arc::clone(&names), options.broker_name.clone(), options.perm);
         tasks.spawn(local(Arc::clone(&broker), names, changes, shutdown.clone()));
     }
     for address in to.remote {
@@ -214,7 +216,7 @@ async fn until_due(changes: &mut watch::Receiver<u64>, shutdown: &CancellationTo
 }
 
 /// A broker that may not be read or written takes that from its topics; any other leaves them all their bits.
-fn shown_perm(topic_perm: u32, broker_perm: u32) -> i32 {
+pub(crate) fn shown_perm(topic_perm: u32, broker_perm: u32) -> i32 {
     let unrestricted = perm::is_readable(broker_perm) && perm::is_writable(broker_perm);
     let shown = if unrestricted {
         topic_perm

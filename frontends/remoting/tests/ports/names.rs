@@ -139,6 +139,37 @@ async fn a_broker_registers_far_away_tells_changes_comes_back_and_leaves() {
     again.cancel();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_own_name_server_knows_a_topic_before_its_maker_is_answered() {
+    let names = Arc::new(NameServer::default());
+    let broker = broker_at(([127, 0, 0, 1], 1).into());
+    let events = Arc::new(BrokerEvents::default());
+    broker.set_listener(events.clone());
+    let shutdown = CancellationToken::new();
+    let to = NameServers {
+        local: Some(names.clone()),
+        remote: Vec::new(),
+    };
+    let announcing = tokio::spawn(announce(broker.clone(), events, to, shutdown.clone()));
+    eventually(async || names.route("TBW102")).await;
+
+    for queues in [3, 5] {
+        let (made, done) = tokio::sync::oneshot::channel();
+        let seen = names.clone();
+        broker.put_topic(
+            kourou_broker::topic::TopicConfig::new("T", queues),
+            move |result| {
+                let _ = made.send((result, seen.route("T")));
+            },
+        );
+        let (result, route) = done.await.unwrap();
+        result.unwrap();
+        assert_eq!(route.unwrap().queues[0].write_queues, queues);
+    }
+    shutdown.cancel();
+    announcing.await.unwrap();
+}
+
 fn registration(topics: &[&str], counter: i64) -> Command {
     let header = RegisterBrokerHeader {
         broker_name: "b",
