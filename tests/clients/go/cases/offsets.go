@@ -30,6 +30,11 @@ func consumeFirst(r *run, topic string) any {
 	c := r.push("g_"+topic, topic, "*", s.listen)
 	s.await("first messages", first)
 	s.exactly(wanted, "first messages")
+	// The library moves its offsets on when a listener has returned, and does not wait for that when it shuts down.
+	await(func() string { return fmt.Sprintf("offsets moved on, behind by %v", c.GetOffsetDiffMap()) }, func() bool {
+		behind, known := c.GetOffsetDiffMap()[topic]
+		return known && behind == 0
+	})
 	// Shutting down stores the offsets; they travel one way, so their arrival is awaited at the broker.
 	must(c.Shutdown(), "shutting the consumer down")
 	await(func() string { return fmt.Sprintf("stored offsets, now %d", stored(r, topic)) }, func() bool { return stored(r, topic) == first })

@@ -62,6 +62,8 @@ final class Run implements AutoCloseable {
         DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
         own(consumer);
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        // Offsets are stored when a consumer shuts down: not before the listeners that still run have returned.
+        consumer.setAwaitTerminationMillisWhenShutdown(5_000);
         consumer.subscribe(topic, tags);
         return consumer;
     }
