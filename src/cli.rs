@@ -44,10 +44,12 @@ pub(crate) enum Task {
     #[command(subcommand)]
     Group(Group),
     /// Print a completion script for a shell
-    Completions { shell: clap_complete::Shell },
-    /// Print the manual page
-    #[command(hide = true)]
-    Man,
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page: kourou man produce | man -l -
+    Man { command: Option<String> },
 }
 
 /// Where the cluster is, and how the answer is printed.

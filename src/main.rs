@@ -10,8 +10,10 @@ mod output;
 mod stop;
 mod welcome;
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Task};
@@ -31,11 +33,8 @@ fn main() -> ExitCode {
         Some(Task::Consume(consume)) => commands::consume(consume),
         Some(Task::Topic(topic)) => commands::topic(topic),
         Some(Task::Group(group)) => commands::group(group),
-        Some(Task::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "kourou", &mut std::io::stdout());
-            Ok(())
-        }
-        Some(Task::Man) => man(),
+        Some(Task::Completions { shell }) => completions(shell),
+        Some(Task::Man { command }) => man(command.as_deref()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,7 +73,23 @@ fn serve(sources: Sources, role: Role) -> anyhow::Result<()> {
     node::run(&settings, role)
 }
 
-fn man() -> anyhow::Result<()> {
-    clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    // It panics when it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "kourou", &mut script);
+    Ok(std::io::stdout().write_all(&script)?)
+}
+
+fn man(command: Option<&str>) -> anyhow::Result<()> {
+    let mut kourou = Cli::command();
+    kourou.build();
+    let page = match command {
+        None => kourou,
+        Some(name) => kourou
+            .find_subcommand(name)
+            .cloned()
+            .with_context(|| format!("there is no command '{name}'"))?,
+    };
+    clap_mangen::Man::new(page).render(&mut std::io::stdout())?;
     Ok(())
 }

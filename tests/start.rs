@@ -441,6 +441,22 @@ fn commands_say_what_is_missing() {
 }
 
 #[test]
+fn completions_and_manual_pages_are_printed() {
+    for (arguments, has) in [
+        (&["completions", "bash"][..], "_kourou"),
+        (&["man"], ".TH kourou 1"),
+        (&["man", "produce"], "kourou\\-produce"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["--help"], "--broker-port <PORT>"),
+    ] {
+        let output = kourou().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(has), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
 fn name_server_and_broker_apart() {
     let dir = TempDir::new().unwrap();
     let (namesrv_port, broker_port) = (free_port(), free_port());

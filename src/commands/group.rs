@@ -167,7 +167,7 @@ async fn list(target: &Target) -> Result<()> {
 }
 
 /// Groups that brokers make for themselves and for tools.
-fn is_system(group: &str) -> bool {
+pub(crate) fn is_system(group: &str) -> bool {
     const TOOLS: [&str; 9] = [
         "TOOLS_CONSUMER",
         "FILTERSRV_CONSUMER",

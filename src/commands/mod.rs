@@ -12,6 +12,8 @@ use std::future::Future;
 
 use anyhow::Context;
 
+pub(crate) use group::is_system as is_system_group;
+
 use crate::cli::{Consume, Group, Produce, Topic};
 
 pub(crate) fn produce(produce: Produce) -> anyhow::Result<()> {

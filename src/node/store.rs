@@ -16,6 +16,7 @@ use kourou_engine::disk::{StdDisk, WriterKind};
 use kourou_engine::{Flush, Options};
 
 use crate::advertise;
+use crate::commands::is_system_group;
 use crate::config::{FlushMode, Settings};
 use crate::welcome::{BrokerLines, Recovery};
 
@@ -75,7 +76,13 @@ impl Opened {
             registers_with,
             data: settings.data.display().to_string(),
             topics: (self.broker.topics().0.len() - built_in) as u64,
-            groups: self.broker.groups().0.len() as u64,
+            groups: self
+                .broker
+                .groups()
+                .0
+                .iter()
+                .filter(|group| !is_system_group(&group.name))
+                .count() as u64,
             log_size_bytes: engine.watermark() - engine.first_position(),
             recovery: if self.was_new {
                 Recovery::New
