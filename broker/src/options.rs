@@ -97,6 +97,8 @@ pub struct Limits {
     pub client_scan_interval_ms: i64,
     /// How long a queue lock holds after its last refresh.
     pub lock_lease_ms: i64,
+    /// Most messages that wait for their time; each takes memory while it does.
+    pub timers_max: usize,
     /// Most timers whose delivery is being written at once.
     pub timers_in_flight_max: usize,
     /// How long timers wait after a delivery was refused.
@@ -125,6 +127,7 @@ impl Default for Limits {
             client_expiry_ms: 120_000,
             client_scan_interval_ms: 10_000,
             lock_lease_ms: 60_000,
+            timers_max: 10_000_000,
             timers_in_flight_max: 4_096,
             timer_retry_ms: 100,
             offsets_per_record_max: 4_096,

@@ -176,6 +176,12 @@ pub enum SendError {
     /// Timers other than delay levels are not served.
     #[error("accurate timer message is not enabled, timerWheelEnable is false")]
     TimerNotEnabled,
+    /// As many messages wait for their time as may.
+    #[error("timer message is under flow control, max num limit is {max_timers}")]
+    TooManyTimers {
+        /// The limit.
+        max_timers: usize,
+    },
     /// The message cannot be stored as it is.
     #[error("the message is illegal, maybe msg body or properties length not matched: {0}")]
     Illegal(EncodeError),
@@ -198,7 +204,7 @@ impl SendError {
             Self::TopicNotExist { .. } => code::TOPIC_NOT_EXIST,
             Self::TopicNotCreated(source) => source.response_code(),
             Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
-            Self::TimerNotEnabled => code::SYSTEM_ERROR,
+            Self::TimerNotEnabled | Self::TooManyTimers { .. } => code::SYSTEM_ERROR,
             Self::Illegal(_) | Self::IllegalBatch(_) => code::MESSAGE_ILLEGAL,
             Self::Store(source) => append_code(source),
         }

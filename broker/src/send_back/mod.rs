@@ -63,6 +63,12 @@ pub enum SendBackError {
         /// The position.
         position: i64,
     },
+    /// As many messages wait for their time as may.
+    #[error("timer message is under flow control, max num limit is {max_timers}")]
+    TooManyTimers {
+        /// The limit.
+        max_timers: usize,
+    },
     /// The message with its new properties is too large.
     #[error("the message is illegal: {0}")]
     Illegal(EncodeError),
@@ -77,7 +83,9 @@ impl SendBackError {
         match self {
             Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::BrokerNotWritable { .. } | Self::TopicNotWritable { .. } => code::NO_PERMISSION,
-            Self::TopicNotCreated { .. } | Self::NotFound { .. } => code::SYSTEM_ERROR,
+            Self::TopicNotCreated { .. } | Self::NotFound { .. } | Self::TooManyTimers { .. } => {
+                code::SYSTEM_ERROR
+            }
             Self::Illegal(_) => code::MESSAGE_ILLEGAL,
             Self::Store(source) => append_code(source),
         }

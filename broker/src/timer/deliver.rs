@@ -40,6 +40,16 @@ impl Broker {
         self.state.timers.next_due_ms()
     }
 
+    /// Whether one more message may wait; the limit if not.
+    pub(crate) fn check_room_for_timer(&self) -> Result<(), usize> {
+        let max_timers = self.options.limits.timers_max;
+        if self.state.timers.pending() < max_timers {
+            Ok(())
+        } else {
+            Err(max_timers)
+        }
+    }
+
     fn append_delivery(self: &Arc<Self>, record: EncodedRecord, position: u64) {
         let broker = self.clone();
         self.engine.append(record, move |appended| {

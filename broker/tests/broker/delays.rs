@@ -238,6 +238,28 @@ fn a_checkpoint_carries_timers() {
     assert_eq!(delivered(&rig), 1);
 }
 
+#[test]
+fn so_many_may_wait_and_no_more() {
+    let rig = Rig::with(|options, _| options.limits.timers_max = 1);
+    let position = rig.put("orders", "hi").position;
+    rig.send(delayed("orders", "a", 1)).unwrap();
+    let error = rig.send(delayed("orders", "b", 1)).unwrap_err();
+    assert_eq!(
+        error.response_code(),
+        kourou_broker::code::SYSTEM_ERROR,
+        "{error}"
+    );
+    let error = rig.send_back(crate::rig::send_back("g", position)).unwrap_err();
+    assert_eq!(
+        error.response_code(),
+        kourou_broker::code::SYSTEM_ERROR,
+        "{error}"
+    );
+    rig.clock.advance(1_000);
+    rig.deliver();
+    rig.send(delayed("orders", "b", 1)).unwrap();
+}
+
 #[derive(Default)]
 struct Alarm(Mutex<Vec<i64>>);
 
