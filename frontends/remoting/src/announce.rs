@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kourou_broker::Broker;
-use kourou_broker::topic::perm;
+use kourou_broker::topic::{self, TopicConfig, perm};
 use kourou_nameserver::{DataVersion, NameServer, Registration, TopicSpec};
 use kourou_proto::body::RegisterBrokerBody;
 use kourou_proto::remoting::request::{BrokerIdentityHeader, RegisterBrokerHeader};
@@ -38,8 +38,8 @@ pub struct NameServers {
     pub remote: Vec<String>,
 }
 
-/// Registers the broker at once, then every thirty seconds and whenever its topics change, at each name server on a
-/// connection of its own, until `shutdown`; then unregisters it. `events` must be the broker's listener.
+/// Registers the broker at once, then every thirty seconds, and what changes of its topics when it does, at each name
+/// server on a connection of its own, until `shutdown`; then unregisters it. `events` must be the broker's listener.
 ///
 /// Name servers that cannot be reached are tried again for ever: a broker may start before them.
 pub async fn announce(
@@ -52,10 +52,11 @@ pub async fn announce(
     if let Some(names) = to.local {
         // Done before the first await: whoever starts this and then asks for a route finds the broker.
         let changes = events.topics();
-        register_local(&broker, &names);
+        let mut told = Told::default();
+        register_local(&broker, &names, &told.all(&broker));
         let options = broker.options();
         events.tell(Arc::clone(&names), options.broker_name.clone(), options.perm);
-        tasks.spawn(local(Arc::clone(&broker), names, changes, shutdown.clone()));
+        tasks.spawn(local(Arc::clone(&broker), names, told, changes, shutdown.clone()));
     }
     for address in to.remote {
         tasks.spawn(remote(
@@ -71,11 +72,17 @@ pub async fn announce(
 async fn local(
     broker: Arc<Broker>,
     names: Arc<NameServer>,
+    mut told: Told,
     mut changes: watch::Receiver<u64>,
     shutdown: CancellationToken,
 ) {
-    while until_due(&mut changes, &shutdown).await {
-        register_local(&broker, &names);
+    loop {
+        let topics = match until_due(&mut changes, &shutdown).await {
+            Due::Period => told.all(&broker),
+            Due::Change => told.changed(&broker),
+            Due::Shutdown => break,
+        };
+        register_local(&broker, &names, &topics);
     }
     let options = broker.options();
     names.unregister(
@@ -85,9 +92,9 @@ async fn local(
     );
 }
 
-fn register_local(broker: &Broker, names: &NameServer) {
+fn register_local(broker: &Broker, names: &NameServer, topics: &Topics) {
     let options = broker.options();
-    let (topics, version) = broker.topics();
+    let version = topics.version;
     let address = options.store_host.to_string();
     let registration = Registration {
         cluster: options.cluster_name.clone(),
@@ -105,6 +112,7 @@ fn register_local(broker: &Broker, names: &NameServer) {
             counter: version.counter,
         },
         topics: topics
+            .configs
             .iter()
             .map(|topic| TopicSpec {
                 name: topic.name.to_string(),
@@ -174,9 +182,11 @@ async fn stay(
     shutdown: &CancellationToken,
 ) -> Left {
     let mut registered = false;
+    changes.mark_unchanged();
+    let mut told = Told::default();
+    let mut topics = told.all(broker);
     loop {
-        changes.mark_unchanged();
-        match link.call(registration(broker), CALL_TIMEOUT).await {
+        match link.call(registration(broker, &topics), CALL_TIMEOUT).await {
             Ok(answer) if answer.response_code() == ResponseCode::SUCCESS => {
                 if !registered {
                     tracing::info!(address, "registered with a name server");
@@ -190,29 +200,81 @@ async fn stay(
             }
             Err(_) => return Left::Lost,
         }
-        tokio::select! {
-            due = until_due(changes, shutdown) => if !due { return Left::Shutdown },
+        topics = tokio::select! {
+            due = until_due(changes, shutdown) => match due {
+                Due::Period => told.all(broker),
+                Due::Change => told.changed(broker),
+                Due::Shutdown => return Left::Shutdown,
+            },
             () = link.closed() => return Left::Lost,
-        }
+        };
     }
 }
 
-/// Waits for the next period or for a change, whichever is first; false at shutdown.
-async fn until_due(changes: &mut watch::Receiver<u64>, shutdown: &CancellationToken) -> bool {
+/// Why a registration is due.
+enum Due {
+    Period,
+    Change,
+    Shutdown,
+}
+
+/// Waits for the next period or for a change, whichever is first.
+async fn until_due(changes: &mut watch::Receiver<u64>, shutdown: &CancellationToken) -> Due {
     let began = Instant::now();
     tokio::select! {
-        () = sleep(PERIOD) => {}
+        () = sleep(PERIOD) => Due::Period,
         _ = changes.changed() => {
             let apart = CHANGES_APART.saturating_sub(began.elapsed());
             tokio::select! {
                 () = sleep(apart) => {}
-                () = shutdown.cancelled() => return false,
+                () = shutdown.cancelled() => return Due::Shutdown,
             }
             changes.mark_unchanged();
+            Due::Change
         }
-        () = shutdown.cancelled() => return false,
+        () = shutdown.cancelled() => Due::Shutdown,
     }
-    true
+}
+
+/// Topics to register, and the version of the whole table.
+struct Topics {
+    configs: Vec<Arc<TopicConfig>>,
+    version: topic::DataVersion,
+}
+
+/// What a name server has been told last. With many topics a change of one must not cost as much as all of them.
+#[derive(Default)]
+struct Told {
+    /// By name.
+    topics: Vec<Arc<TopicConfig>>,
+}
+
+impl Told {
+    fn all(&mut self, broker: &Broker) -> Topics {
+        let (configs, version) = broker.topics();
+        self.topics.clone_from(&configs);
+        Topics { configs, version }
+    }
+
+    /// The topics that are new or different. A name server keeps what is not named, deleted topics included: whoever
+    /// deletes a topic tells the name servers so.
+    fn changed(&mut self, broker: &Broker) -> Topics {
+        let (now, version) = broker.topics();
+        let configs = changed(&self.topics, &now);
+        self.topics = now;
+        Topics { configs, version }
+    }
+}
+
+fn changed(before: &[Arc<TopicConfig>], now: &[Arc<TopicConfig>]) -> Vec<Arc<TopicConfig>> {
+    let mut before = before.iter().peekable();
+    let mut is_known = |config: &&Arc<TopicConfig>| {
+        while before.next_if(|old| old.name < config.name).is_some() {}
+        before
+            .peek()
+            .is_some_and(|old| Arc::ptr_eq(old, config) || ***old == ***config)
+    };
+    now.iter().filter(|config| !is_known(config)).cloned().collect()
 }
 
 /// A broker that may not be read or written takes that from its topics; any other leaves them all their bits.
@@ -226,17 +288,16 @@ pub(crate) fn shown_perm(topic_perm: u32, broker_perm: u32) -> i32 {
     i32::try_from(shown).unwrap_or(0)
 }
 
-fn registration(broker: &Broker) -> Command {
+fn registration(broker: &Broker, topics: &Topics) -> Command {
     let options = broker.options();
-    let (topics, version) = broker.topics();
-    let bodies = topics.iter().map(|topic| {
+    let bodies = topics.configs.iter().map(|topic| {
         let mut body = topic_body(topic);
         body.perm = shown_perm(topic.perm, options.perm);
         body
     });
     let body = RegisterBrokerBody {
         filter_server_list: Vec::new(),
-        topic_config_table: topics_body(bodies.collect(), version),
+        topic_config_table: topics_body(bodies.collect(), topics.version),
     };
     let address = options.store_host.to_string();
     Command::request(RequestCode::REGISTER_BROKER, 0)
@@ -265,5 +326,35 @@ async fn leave(broker: &Broker, link: &Link) {
     });
     if let Err(error) = link.call(request, LEAVE_TIMEOUT).await {
         tracing::debug!(%error, "a name server was not told that the broker leaves");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(topics: &[(&str, u32)]) -> Vec<Arc<TopicConfig>> {
+        topics
+            .iter()
+            .map(|&(name, queues)| Arc::new(TopicConfig::new(name, queues)))
+            .collect()
+    }
+
+    #[test]
+    fn only_what_is_new_or_different_is_told() {
+        let before = table(&[("a", 1), ("b", 1), ("d", 1)]);
+        let now = table(&[("a", 1), ("b", 2), ("c", 1), ("e", 1)]);
+        let told = changed(&before, &now);
+        let names: Vec<&str> = told.iter().map(|topic| &*topic.name).collect();
+        assert_eq!(names, ["b", "c", "e"]);
+        assert!(changed(&now, &now).is_empty());
+        assert_eq!(changed(&[], &now).len(), 4);
+    }
+
+    #[test]
+    fn only_a_restricted_broker_changes_what_topics_show() {
+        assert_eq!(shown_perm(7, 6), 7);
+        assert_eq!(shown_perm(7, 4), 4);
+        assert_eq!(shown_perm(6, 0), 0);
     }
 }

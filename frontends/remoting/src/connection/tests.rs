@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::sync::mpsc;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! The ports of a running broker and name server, seen from the other end of loopback connections.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod admin;
 mod groups;
 mod hostile;
