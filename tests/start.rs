@@ -413,6 +413,78 @@ fn groups_go_on_where_they_were_and_show_their_lag() {
 }
 
 #[test]
+fn members_of_a_group_share_the_queues() {
+    let dir = TempDir::new().unwrap();
+    let server = Server::all(dir.path());
+    server.lines(&["topic", "create", "shared", "--queues", "4"], "");
+    let address = format!("127.0.0.1:{}", server.namesrv_port);
+    let consumer = || {
+        let arguments = ["consume", "shared", "--group", "pair", "--json", "-n", &address];
+        kourou().args(arguments).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let members = || -> u64 {
+        let groups = server.json(&["group", "list"], "");
+        groups
+            .iter()
+            .filter(|group| group["group"] == "pair")
+            .map(|group| group["members"].as_u64().unwrap())
+            .sum()
+    };
+    let wait_for = |count: u64| {
+        let begin = Instant::now();
+        while members() != count {
+            assert!(
+                begin.elapsed() < Duration::from_secs(10),
+                "{} members, not {count}",
+                members()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let mut pair = [consumer(), consumer()];
+    wait_for(2);
+    // The first one hears of the second; nothing is sent before it has given up half of the queues.
+    std::thread::sleep(Duration::from_millis(500));
+    server.json(&["produce", "shared", "--body", "x", "--count", "40"], "");
+    let begin = Instant::now();
+    while server
+        .json(&["group", "show", "pair"], "")
+        .iter()
+        .any(|queue| queue["lag"] != 0 || queue["end"] != 10)
+    {
+        assert!(
+            begin.elapsed() < Duration::from_secs(10),
+            "not everything is consumed"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut seen = Vec::new();
+    for child in &mut pair {
+        Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap();
+        let mut text = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        assert!(child.wait().unwrap().success());
+        let own: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(own.len(), 20, "half of the messages");
+        seen.extend(
+            own.iter()
+                .map(|message| format!("{}:{}", message["queue"], message["offset"])),
+        );
+    }
+    wait_for(0);
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 40);
+    server.stop();
+}
+
+#[test]
 fn commands_say_what_is_missing() {
     let dir = TempDir::new().unwrap();
     let server = Server::all(dir.path());

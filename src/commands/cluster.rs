@@ -1,5 +1,6 @@
 //! The running cluster as the commands see it: name servers that know routes, and brokers to call.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -7,6 +8,7 @@ use kourou_proto::body::{ClusterInfo, QueueData, TopicRouteData};
 use kourou_proto::remoting::request::GetRouteInfoHeader;
 use kourou_proto::{Command, HeaderFields, RequestCode, ResponseCode};
 use kourou_remoting::client::Client;
+use tokio::sync::Notify;
 
 use crate::cli::Target;
 use crate::config::address::HostPort;
@@ -46,6 +48,19 @@ impl Cluster {
         Self {
             name_servers: target.namesrv.0.clone(),
             client: Client::new(),
+        }
+    }
+
+    /// The same for a consumer, which is told when its group changes.
+    pub(super) fn with_changes(target: &Target, changed: Arc<Notify>) -> Self {
+        let client = Client::with_push(move |_, push| {
+            if push.code() == RequestCode::NOTIFY_CONSUMER_IDS_CHANGED {
+                changed.notify_one();
+            }
+        });
+        Self {
+            name_servers: target.namesrv.0.clone(),
+            client,
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kourou_broker::name;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::cluster::{Cluster, Queue};
@@ -23,8 +23,9 @@ use crate::stop::Stop;
 use member::Member;
 use pull::Batch;
 
-/// How soon a change of members is noticed.
-const REBALANCE_INTERVAL: Duration = Duration::from_secs(3);
+/// How often the group is looked at, beside the moments when the broker says that it has changed; and how often the broker
+/// hears that this member is alive.
+const REBALANCE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Batches that wait to be printed; the pulls behind them wait too.
 const BATCHES_WAITING_MAX: usize = 4;
@@ -32,15 +33,16 @@ const BATCHES_WAITING_MAX: usize = 4;
 pub(super) async fn run(consume: Consume) -> Result<()> {
     name::check_topic(&consume.topic).with_context(|| format!("topic '{}'", consume.topic))?;
     name::check_group(&consume.group).with_context(|| format!("group '{}'", consume.group))?;
-    let cluster = Arc::new(Cluster::of(&consume.target));
+    let changed = Arc::new(Notify::new());
+    let cluster = Arc::new(Cluster::with_changes(&consume.target, changed.clone()));
     let member = Arc::new(Member::join(cluster, &consume).await?);
-    let outcome = receive(&member, &consume).await;
+    let outcome = receive(&member, &consume, &changed).await;
     // An interrupted group learns at once that its queues are free.
     let left = member.leave().await;
     outcome.and(left)
 }
 
-async fn receive(member: &Arc<Member>, consume: &Consume) -> Result<()> {
+async fn receive(member: &Arc<Member>, consume: &Consume, changed: &Notify) -> Result<()> {
     let mut stop = Stop::new()?;
     let mut rebalance = tokio::time::interval(REBALANCE_INTERVAL);
     let (sender, mut batches) = mpsc::channel(BATCHES_WAITING_MAX);
@@ -50,6 +52,7 @@ async fn receive(member: &Arc<Member>, consume: &Consume) -> Result<()> {
         tokio::select! {
             () = stop.asked() => return Ok(()),
             _ = rebalance.tick() => pulls.own(member.share().await?, member, &sender),
+            () = changed.notified() => rebalance.reset_immediately(),
             Some(batch) = batches.recv() => {
                 let batch: Batch = batch?;
                 // A queue that went to another member is that member's to print.
