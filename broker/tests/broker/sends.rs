@@ -137,6 +137,61 @@ fn first_sends_at_once_make_a_topic_once() {
 }
 
 #[test]
+fn first_sends_from_many_threads_make_each_topic_once() {
+    const TOPICS: usize = 12;
+    const THREADS: usize = 4;
+    let rig = Rig::with(|_, engine| engine.threads = kourou_engine::Threads::Background);
+    let senders: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let broker = rig.broker.clone();
+            std::thread::spawn(move || {
+                let (answers, answered) = std::sync::mpsc::channel();
+                for at in 0..TOPICS {
+                    let answers = answers.clone();
+                    broker.send(message(&format!("t{at}"), "hi"), move |sent| {
+                        answers.send(sent.is_ok()).unwrap()
+                    });
+                }
+                drop(answers);
+                assert_eq!(answered.iter().filter(|ok| *ok).count(), TOPICS);
+            })
+        })
+        .collect();
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    assert_eq!(rig.broker.topics_version().counter, TOPICS as i64);
+    for at in 0..TOPICS {
+        assert_eq!(rig.broker.max_offset(&format!("t{at}"), 0), THREADS as u64);
+    }
+    rig.broker.close().unwrap();
+}
+
+#[test]
+fn so_many_sends_wait_for_topics_and_no_more() {
+    let rig = Rig::with(|options, _| options.limits.creation_waiters_max = 1);
+    rig.broker
+        .send(message("orders", "first"), |sent| assert!(sent.is_ok()));
+    let error = rig.send(message("orders", "second")).unwrap_err();
+    assert_eq!(error.response_code(), code::SYSTEM_BUSY, "{error}");
+    rig.put("orders", "third");
+    assert_eq!(rig.bodies("orders"), ["first", "third"]);
+}
+
+#[test]
+fn a_closed_broker_says_so() {
+    let rig = Rig::new();
+    rig.put("orders", "hi");
+    rig.broker.close().unwrap();
+    rig.broker.close().unwrap();
+    assert_eq!(
+        code_of(&rig, message("orders", "late")),
+        code::SERVICE_NOT_AVAILABLE
+    );
+    assert_eq!(code_of(&rig, message("new", "late")), code::SERVICE_NOT_AVAILABLE);
+}
+
+#[test]
 fn checks_answer_with_the_protocols_codes() {
     let rig = Rig::with(|options, _| options.limits.topics_max = 3);
     rig.put("orders", "hi");
