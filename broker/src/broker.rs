@@ -23,7 +23,7 @@ use crate::queue::QueueKey;
 use crate::receive::Holds;
 use crate::state::{Change, State};
 use crate::timer::TimerTable;
-use crate::topic::{Creations, Listener, TopicTable};
+use crate::topic::{Creations, Floors, Listener, TopicTable};
 
 /// One broker on one store. Everything it does is safe to call from many threads at once.
 ///
@@ -79,6 +79,7 @@ impl Broker {
     ) -> Result<Arc<Self>, OpenError> {
         let state = Arc::new(State {
             topics: TopicTable::built_in_by(&options),
+            floors: Floors::default(),
             groups: GroupTable::new(),
             offsets: OffsetTable::new(),
             timers: TimerTable::default(),

@@ -204,7 +204,7 @@ impl Broker {
 
     /// Whether a queue has a message from `offset` on that the filter wants; also if there are too many to look at.
     fn has_match(&self, queue: &QueueName, offset: u64, filter: &TagFilter) -> bool {
-        let Some(range) = self.engine.queue_range(&queue.topic, queue.queue_id) else {
+        let Some(range) = self.queue_range(&queue.topic, queue.queue_id) else {
             return false;
         };
         if range.max <= offset {

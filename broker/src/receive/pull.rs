@@ -71,7 +71,7 @@ impl Broker {
                 place,
             }))
         };
-        let Some(range) = self.engine.queue_range(&request.topic, admitted.queue_id) else {
+        let Some(range) = self.queue_range(&request.topic, admitted.queue_id) else {
             return empty(PullStatus::NoMatchedLogicQueue, place);
         };
         (place.min_offset, place.max_offset) = (range.min, range.max);

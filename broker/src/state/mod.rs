@@ -4,13 +4,13 @@
 //!
 //! ```text
 //! kind 1  topic put      u8 version, bool only if absent, topic config
-//! kind 2  topic delete   u8 version, text topic
+//! kind 2  topic delete   u8 version, text topic, u32 count, then u32 queue id, u64 end of the queue for each
 //! kind 3  group put      u8 version, bool only if absent, group config
 //! kind 4  group delete   u8 version, text group, bool with its offsets
 //! kind 5  offsets        u8 version, u32 count, then text group, text topic, u32 queue id, i64 offset for each
 //! kind 6  nothing        u8 version
 //!
-//! checkpoint             u32 magic, u16 version, then topics, groups, offsets, timers, each as u64 size, bytes
+//! checkpoint             u32 magic, u16 version, then topics, floors, groups, offsets, timers, each as u64 size, bytes
 //! ```
 //!
 //! The checkpoint holds all that records before it meant, so that they may expire.
@@ -28,9 +28,10 @@ pub(crate) use codec::{Fields, Writer};
 use crate::group::{GroupConfig, GroupTable};
 use crate::name::SCHEDULE_TOPIC;
 use crate::offset::OffsetTable;
+use crate::queue::QueueKey;
 use crate::receive::Holds;
 use crate::timer::{TimerTable, due_ms};
-use crate::topic::{Listener, TopicConfig, TopicTable};
+use crate::topic::{Floors, Listener, TopicConfig, TopicTable};
 
 const VERSION: u8 = 1;
 const CHECKPOINT_MAGIC: u32 = u32::from_le_bytes(*b"KBst");
@@ -47,6 +48,8 @@ pub(crate) enum Change<'a> {
     },
     TopicDelete {
         topic: &'a str,
+        /// Where its queues end: a later topic of that name begins there.
+        queue_ends: &'a [(u32, u64)],
     },
     /// A group is made or changed.
     GroupPut {
@@ -83,8 +86,13 @@ impl Change<'_> {
                 config.encode(&mut out);
                 TOPIC_PUT
             }
-            Self::TopicDelete { topic } => {
+            Self::TopicDelete { topic, queue_ends } => {
                 out.text(topic);
+                out.count(queue_ends.len());
+                for (queue_id, end) in *queue_ends {
+                    out.u32(*queue_id);
+                    out.u64(*end);
+                }
                 TOPIC_DELETE
             }
             Self::GroupPut {
@@ -145,6 +153,7 @@ impl OffsetsWriter {
 /// The composite view.
 pub(crate) struct State {
     pub(crate) topics: TopicTable,
+    pub(crate) floors: Floors,
     pub(crate) groups: GroupTable,
     pub(crate) offsets: OffsetTable,
     pub(crate) timers: TimerTable,
@@ -177,6 +186,10 @@ impl State {
                 let topic = fields.text()?;
                 self.topics.remove(topic, store_ms);
                 self.offsets.remove_topic(topic);
+                for _ in 0..fields.count()? {
+                    let (queue_id, end) = (fields.u32()?, fields.u64()?);
+                    self.floors.set(QueueKey { topic, queue_id }, end);
+                }
             }
             GROUP_PUT => {
                 let only_if_absent = fields.bool()?;
@@ -243,6 +256,7 @@ impl View for State {
         out.u16(CHECKPOINT_VERSION);
         for section in [
             self.topics.encode(),
+            self.floors.encode(),
             self.groups.encode(),
             self.offsets.encode(),
             self.timers.encode(),
@@ -272,6 +286,7 @@ impl View for State {
                 .ok_or_else(|| format!("its {what} are damaged"))
         };
         section("topics", &|fields| self.topics.restore(fields))?;
+        section("floors", &|fields| self.floors.restore(fields))?;
         section("groups", &|fields| self.groups.restore(fields))?;
         section("offsets", &|fields| self.offsets.restore(fields))?;
         section("timers", &|fields| self.timers.restore(fields))?;

@@ -10,6 +10,7 @@ fn fresh() -> State {
     let options = BrokerOptions::new(std::net::SocketAddr::from(([127, 0, 0, 1], 10911)));
     State {
         topics: TopicTable::built_in_by(&options),
+        floors: Floors::default(),
         groups: GroupTable::new(),
         offsets: OffsetTable::new(),
         timers: TimerTable::default(),
@@ -44,8 +45,9 @@ fn content(view: &State) -> String {
         }
     }
     offsets.sort();
+    let floors = ["", "a", "b", "c"].map(|topic| view.floors.get(QueueKey { topic, queue_id: 1 }));
     format!(
-        "{topics:?} {version:?} {groups:?} {groups_version:?} {offsets:?} {:?}",
+        "{topics:?} {floors:?} {version:?} {groups:?} {groups_version:?} {offsets:?} {:?}",
         view.timers.next_due_ms()
     )
 }
@@ -91,7 +93,13 @@ fn run(view: &State, step: &Step) {
                 },
             );
         }
-        Step::NoTopic(topic) => apply_change(view, &Change::TopicDelete { topic }),
+        Step::NoTopic(topic) => apply_change(
+            view,
+            &Change::TopicDelete {
+                topic,
+                queue_ends: &[(1, 7)],
+            },
+        ),
         Step::Group(name, only_if_absent, times) => {
             let config = GroupConfig {
                 retry_times_max: *times,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::broker::Broker;
-use crate::queue::QueueName;
+use crate::queue::{QueueKey, QueueName};
 
 /// Where one queue of a topic stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct QueueProgress {
     pub queue: QueueName,
     /// One past the last offset of the queue.
     pub broker_offset: u64,
-    /// What the group has committed; 0 without a commit.
+    /// What the group has committed; the start of the queue without a commit.
     pub consumer_offset: u64,
     /// When the last consumed message was stored; 0 if that is not known.
     pub last_store_ms: i64,
@@ -81,8 +81,10 @@ impl Broker {
                 continue;
             };
             progress.extend((0..config.read_queues).map(|queue_id| {
-                let committed = self.state.offsets.get(group, topic, queue_id).unwrap_or(0);
-                let consumer_offset = u64::try_from(committed).unwrap_or(0);
+                let committed = self.state.offsets.get(group, topic, queue_id);
+                let committed = committed.and_then(|offset| u64::try_from(offset).ok());
+                let start = || self.state.floors.get(QueueKey { topic, queue_id });
+                let consumer_offset = committed.unwrap_or_else(start);
                 let last = consumer_offset
                     .checked_sub(1)
                     .and_then(|last| self.entry(topic, queue_id, last));

@@ -93,7 +93,8 @@ impl Broker {
         }
     }
 
-    /// Deletes a topic and the offsets that groups have in it. Its messages stay in the log until they expire.
+    /// Deletes a topic and the offsets that groups have in it. Its messages stay in the log until they expire, but a new topic
+    /// of that name does not show them: its queues begin where the old ones end.
     pub fn delete_topic(
         self: &Arc<Self>,
         topic: &str,
@@ -110,12 +111,24 @@ impl Broker {
             }));
         }
         let broker = self.clone();
-        self.append_change(&Change::TopicDelete { topic }, move |stored| {
-            if stored.is_ok() {
-                broker.topics_changed();
-            }
-            done(stored.map_err(TopicError::Store));
-        });
+        let queues = self
+            .engine
+            .queues()
+            .into_iter()
+            .filter(|(name, ..)| **name == *topic);
+        let queue_ends: Vec<(u32, u64)> = queues.map(|(_, queue_id, range)| (queue_id, range.max)).collect();
+        self.append_change(
+            &Change::TopicDelete {
+                topic,
+                queue_ends: &queue_ends,
+            },
+            move |stored| {
+                if stored.is_ok() {
+                    broker.topics_changed();
+                }
+                done(stored.map_err(TopicError::Store));
+            },
+        );
     }
 
     fn check_topic_change(&self, config: &TopicConfig) -> Result<(), TopicError> {

@@ -3,6 +3,7 @@
 mod attributes;
 mod builtin;
 mod create;
+mod floors;
 mod table;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use thiserror::Error;
 
 pub use attributes::{AttributeChanges, AttributeError};
 pub(crate) use create::Creations;
+pub(crate) use floors::Floors;
 pub(crate) use table::TopicTable;
 
 use crate::code;

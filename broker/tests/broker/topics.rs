@@ -7,7 +7,7 @@ use kourou_broker::code;
 use kourou_broker::group::GroupConfig;
 use kourou_broker::topic::{AttributeChanges, Listener, TopicConfig, perm};
 
-use crate::rig::{Rig, message};
+use crate::rig::{Rig, message, pull};
 
 #[derive(Default)]
 struct Counter(AtomicUsize);
@@ -53,6 +53,42 @@ fn topics_are_made_changed_and_deleted() {
     rig.wait(|done| rig.broker.delete_topic("orders", done)).unwrap();
     assert!(rig.broker.topic("orders").is_none());
     assert!(rig.restart().broker.topic("orders").is_none());
+}
+
+#[test]
+fn a_new_topic_does_not_show_what_an_old_one_of_its_name_held() {
+    let rig = Rig::new();
+    for body in ["old one", "old two"] {
+        rig.put("orders", body);
+    }
+    rig.wait(|done| rig.broker.delete_topic("orders", done)).unwrap();
+    rig.wait(|done| rig.broker.put_topic(TopicConfig::new("orders", 4), done))
+        .unwrap();
+    let check = |rig: &Rig| {
+        assert_eq!(
+            (
+                rig.broker.min_offset("orders", 0),
+                rig.broker.max_offset("orders", 0)
+            ),
+            (2, 2)
+        );
+        assert_eq!(rig.broker.committed_offset("readers", "orders", 0, true), None);
+        assert_eq!(rig.broker.earliest_store_ms("orders", 0), None);
+        let moved = rig.pull(&pull("orders", 0)).unwrap().empty();
+        assert_eq!(
+            (moved.code, moved.place.next_offset),
+            (code::PULL_OFFSET_MOVED, 2)
+        );
+    };
+    check(&rig);
+    let rig = rig.power_cut();
+    check(&rig);
+    let rig = rig.restart();
+    check(&rig);
+    rig.put("orders", "new");
+    assert_eq!(rig.broker.committed_offset("readers", "orders", 0, true), Some(2));
+    let pulled = rig.pull(&pull("orders", 2)).unwrap().found();
+    assert_eq!((pulled.records.len(), pulled.place.min_offset), (1, 2));
 }
 
 #[test]
