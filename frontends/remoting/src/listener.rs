@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,6 +39,29 @@ pub(crate) fn next_connection_id() -> u64 {
 /// How long to wait after the system refused a connection for want of descriptors or memory.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
+/// At most one log line in this time about connections that cannot be taken.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Keeps a log readable when the same thing goes wrong thousands of times.
+#[derive(Debug, Default)]
+struct Complaints {
+    last: Option<Instant>,
+}
+
+impl Complaints {
+    /// Whether this one should be said.
+    fn due(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self
+            .last
+            .is_none_or(|last| now.duration_since(last) >= COMPLAINT_INTERVAL);
+        if due {
+            self.last = Some(now);
+        }
+        due
+    }
+}
+
 /// Accepts until `shutdown`, then lets every connection answer what it has read, for as long as the limits say.
 pub(crate) async fn accept<H, F>(
     listener: TcpListener,
@@ -51,6 +74,7 @@ pub(crate) async fn accept<H, F>(
     F: Fn(&Arc<Connection>) -> H,
 {
     let tasks = TaskTracker::new();
+    let mut complaints = Complaints::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -59,19 +83,29 @@ pub(crate) async fn accept<H, F>(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, port, "a connection cannot be accepted");
+                if complaints.due() {
+                    tracing::warn!(%error, port, "connections cannot be accepted");
+                }
                 tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
         if tasks.len() >= limits.connections_max {
-            tracing::warn!(%peer, port, connections_max = limits.connections_max, "too many connections: refused");
+            if complaints.due() {
+                tracing::warn!(
+                    port,
+                    connections_max = limits.connections_max,
+                    "too many connections: new ones are closed"
+                );
+            }
             continue;
         }
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, port, %error, "a connection was lost before it began");
             continue;
         }
+        // A port on all of IPv6 sees IPv4 peers as mapped addresses; messages shall carry what the peer calls itself.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let connection = Connection::new(next_connection_id(), peer, limits);
         let handler = new_handler(&connection);
         let driver = Driver::new(stream, connection, handler);

@@ -172,6 +172,9 @@ impl BrokerHandler {
             RequestCode::GET_BROKER_RUNTIME_INFO => {
                 answer_with(&request, reply, |_, c| Ok(runtime::info(broker, c)));
             }
+            RequestCode::GET_BROKER_CONFIG => {
+                answer_with(&request, reply, |_, c| Ok(runtime::config(broker, c)));
+            }
             code => not_supported(code.value()).send(reply),
         }
     }

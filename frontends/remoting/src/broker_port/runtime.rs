@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use kourou_broker::Broker;
 use kourou_proto::Command;
-use kourou_proto::body::KvTable;
+use kourou_proto::body::{DataVersion, KvTable};
+use kourou_proto::remoting::response::GetBrokerConfigResponse;
 
 /// Figures that Apache's tools and dashboard read without looking whether they are there, and that are not counted
 /// here yet: a zero each, so that what is counted can be shown.
@@ -30,6 +31,37 @@ const ZEROES: [&str; 20] = [
     "earliestMessageTimeStamp",
     "dispatchBehindBytes",
 ];
+
+/// The broker's settings as a Java properties file, by the names that Apache's tools know.
+pub(super) fn config(broker: &Arc<Broker>, success: Command) -> Command {
+    let options = broker.options();
+    let settings = [
+        ("brokerClusterName", options.cluster_name.clone()),
+        ("brokerName", options.broker_name.clone()),
+        ("brokerId", options.broker_id.to_string()),
+        ("brokerIP1", options.store_host.ip().to_string()),
+        ("listenPort", options.store_host.port().to_string()),
+        ("brokerPermission", options.perm.to_string()),
+        ("regionId", options.region.clone()),
+        ("traceOn", options.trace_on.to_string()),
+        ("autoCreateTopicEnable", options.auto_create_topic.to_string()),
+        (
+            "autoCreateSubscriptionGroup",
+            options.auto_create_group.to_string(),
+        ),
+        ("defaultTopicQueueNums", options.default_topic_queues.to_string()),
+        ("maxMessageSize", options.limits.body_size_bytes_max.to_string()),
+    ];
+    let mut text = String::new();
+    for (name, value) in settings {
+        text.extend([name, "=", &value, "\n"]);
+    }
+    // Settings do not change while the broker runs.
+    let version = String::from_utf8_lossy(&DataVersion::default().encode()).into_owned();
+    success
+        .with_fields(&GetBrokerConfigResponse { version: &version })
+        .with_body(text)
+}
 
 /// Rates over three spans.
 const RATES: [&str; 3] = ["putTps", "getTransferredTps", "getTotalTps"];

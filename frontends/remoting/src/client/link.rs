@@ -112,6 +112,13 @@ impl Link {
         deadline: Instant,
         timeout: Duration,
     ) -> Result<Command, ClientError> {
+        let timed_out = || ClientError::Timeout {
+            address: self.inner.address.clone(),
+            timeout,
+        };
+        timeout_at(deadline, self.inner.connection.room())
+            .await
+            .map_err(|_| timed_out())?;
         let (sender, answer) = oneshot::channel();
         let opaque = self.start(request, move |answer| {
             // A caller that no longer waits does not mind.
@@ -121,10 +128,7 @@ impl Link {
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(self.lost()),
-            Err(_) => Err(ClientError::Timeout {
-                address: self.inner.address.clone(),
-                timeout,
-            }),
+            Err(_) => Err(timed_out()),
         }
     }
 

@@ -163,9 +163,7 @@ where
         if wrote && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx) {
             return Err(error.into());
         }
-        self.connection
-            .unwritten_bytes
-            .store(self.output.remaining(), Ordering::Relaxed);
+        self.connection.written(self.output.remaining());
         Ok(wrote)
     }
 

@@ -17,7 +17,7 @@ mod write_queue;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use kourou_proto::Command;
@@ -48,6 +48,10 @@ pub(crate) struct Connection {
     outbox: Mutex<Outbox>,
     /// Tells those who wait on behalf of the peer that it is gone.
     gone: Notify,
+    /// Tells those who wait to push that there is room.
+    room: Notify,
+    /// Somebody waits for room.
+    room_wanted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +93,8 @@ impl Connection {
             unwritten_bytes: AtomicUsize::new(0),
             outbox: Mutex::default(),
             gone: Notify::new(),
+            room: Notify::new(),
+            room_wanted: AtomicBool::new(false),
         })
     }
 
@@ -117,10 +123,33 @@ impl Connection {
         }
     }
 
+    /// Returns once the peer has taken enough for a push, or is gone.
+    pub(crate) async fn room(&self) {
+        while self.is_congested() && !self.is_closed() {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            self.room_wanted.store(true, Ordering::SeqCst);
+            // Looked at again behind the flag: either the driver has seen the flag, or this sees what it has written.
+            if self.is_congested() && !self.is_closed() {
+                room.await;
+            }
+        }
+    }
+
+    /// The driver has written; so much is left.
+    fn written(&self, unwritten_bytes: usize) {
+        self.unwritten_bytes.store(unwritten_bytes, Ordering::SeqCst);
+        if self.room_wanted.load(Ordering::SeqCst) && !self.is_congested() {
+            self.room_wanted.store(false, Ordering::SeqCst);
+            self.room.notify_waiters();
+        }
+    }
+
     /// Whether the peer takes answers more slowly than it asks.
     pub(crate) fn is_congested(&self) -> bool {
-        let queued = self.queued_bytes.load(Ordering::Relaxed);
-        queued + self.unwritten_bytes.load(Ordering::Relaxed) >= self.limits.outbox_size_bytes_max
+        let queued = self.queued_bytes.load(Ordering::SeqCst);
+        queued + self.unwritten_bytes.load(Ordering::SeqCst) >= self.limits.outbox_size_bytes_max
     }
 
     /// Counts a request as being worked on, until the ticket is used or dropped.
@@ -200,7 +229,9 @@ impl Connection {
         let mut outbox = self.outbox.lock();
         debug_assert!(batch.is_empty(), "the driver has written the batch before");
         std::mem::swap(&mut outbox.queue, batch);
-        self.queued_bytes.store(0, Ordering::Relaxed);
+        // What was queued counts as unwritten until the driver knows what it comes to.
+        let queued = self.queued_bytes.swap(0, Ordering::Relaxed);
+        self.unwritten_bytes.fetch_add(queued, Ordering::Relaxed);
         outbox.waker = None;
         outbox.starved = false;
         Orders {
@@ -242,6 +273,7 @@ impl Connection {
             std::mem::take(&mut outbox.queue)
         };
         self.gone.notify_waiters();
+        self.room.notify_waiters();
         drop(dropped);
     }
 }

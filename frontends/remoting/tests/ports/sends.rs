@@ -171,3 +171,26 @@ async fn a_large_message_comes_back_whole() {
     let answer = link.call(pull("T", 0, 0, "*", 0), TIMEOUT).await.unwrap();
     assert!(bodies(&answer) == [body], "the body differs");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_wait_for_room_rather_than_fail() {
+    let node = node().await;
+    let link = node.link().await;
+    // Three times what may be on its way, at once.
+    let body = vec![b'x'; 3 << 20];
+    let calls: Vec<_> = (0..16)
+        .map(|_| {
+            let (link, request) = (link.clone(), send("T", 0, "", &body));
+            tokio::spawn(async move { link.call(request, TIMEOUT).await })
+        })
+        .collect();
+    for call in calls {
+        let answer = call.await.unwrap().unwrap();
+        let busy = answer.response_code() == ResponseCode::SYSTEM_BUSY;
+        assert!(
+            busy || answer.response_code() == ResponseCode::SUCCESS,
+            "{}",
+            answer.remark()
+        );
+    }
+}
