@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use kourou_engine::clock::Clock;
 use kourou_engine::disk::Disk;
-use kourou_engine::record::{EncodedRecord, state};
+use kourou_engine::record::state;
 use kourou_engine::{AppendError, CloseError, Engine, OpenError, Options};
 use parking_lot::Mutex;
 
@@ -43,8 +43,6 @@ pub struct Broker {
     pub(crate) stamp: Vec<u8>,
     /// Spreads messages over queues where the client leaves the choice.
     next_queue: AtomicU32,
-    /// Whether the log has a record, so that no message is at position 0.
-    log_begun: AtomicBool,
     /// Held by whoever delivers timers, so that they are appended in the order in which they are due.
     pub(crate) deliveries: Mutex<()>,
     ticks: Mutex<Ticks>,
@@ -105,7 +103,6 @@ impl Broker {
             region: options.region.as_str().into(),
             stamp,
             next_queue: AtomicU32::new(0),
-            log_begun: AtomicBool::new(engine.watermark() > 0),
             deliveries: Mutex::default(),
             ticks: Mutex::new(Ticks {
                 flush_ms: now_ms.saturating_add(options.offset_flush_interval_ms),
@@ -232,21 +229,6 @@ impl Broker {
     ) {
         let record = state(kind, payload, self.clock.now_ms());
         self.engine.append(record, |appended| done(appended.map(|_| ())));
-    }
-
-    /// Makes sure that the next record is not the log's first: position 0 in a delivered record's
-    /// `prepared_transaction_offset` would say that it delivers nothing.
-    pub(crate) fn begin_log(&self) {
-        if !self.log_begun.load(Ordering::Relaxed) {
-            let begin: EncodedRecord = {
-                let (kind, payload) = Change::Nothing.encode();
-                state(kind, &payload, self.clock.now_ms())
-            };
-            // Whoever comes here before the flag is set appends one as well; each is ahead of its own message.
-            self.engine.append(begin, |_| {});
-            self.log_begun
-                .store(self.engine.watermark() > 0, Ordering::Relaxed);
-        }
     }
 
     /// A queue, where the client leaves the choice.

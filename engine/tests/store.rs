@@ -26,6 +26,10 @@ fn what_is_appended_is_readable_by_queue_and_position() {
             .append_blocking(message("orders", (number % 3) as u32, number, 100))
             .unwrap();
         assert_eq!(stored.queue_offset, number / 3);
+        assert!(
+            stored.position > 0,
+            "the log begins with a mark: 0 can mean no record"
+        );
     }
     assert_eq!(store.messages()[&("orders".into(), 1)], [1, 4, 7, 10, 13, 16, 19]);
     assert_eq!(

@@ -120,7 +120,6 @@ impl Broker {
         let (topic, queue_id) = if delay_level > 0 {
             self.check_room_for_timer()
                 .map_err(|max_timers| SendError::TooManyTimers { max_timers })?;
-            self.begin_log();
             let real_queue = place.queue_id.to_string();
             property::push(&mut text, property::REAL_TOPIC, place.topic.as_bytes());
             property::push(&mut text, property::REAL_QID, real_queue.as_bytes());

@@ -151,7 +151,6 @@ impl Broker {
         let (stored_topic, stored_queue) = if level > 0 {
             self.check_room_for_timer()
                 .map_err(|max_timers| SendBackError::TooManyTimers { max_timers })?;
-            self.begin_log();
             property::push(&mut text, property::REAL_TOPIC, topic.as_bytes());
             property::push(&mut text, property::REAL_QID, queue_id.to_string().as_bytes());
             (SCHEDULE_TOPIC, (level - 1) as u32)

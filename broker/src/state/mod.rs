@@ -61,8 +61,6 @@ pub(crate) enum Change<'a> {
         group: &'a str,
         with_offsets: bool,
     },
-    /// Takes up the start of the log, so that position 0 is never that of a message.
-    Nothing,
 }
 
 const TOPIC_PUT: u32 = 1;
@@ -70,7 +68,6 @@ const TOPIC_DELETE: u32 = 2;
 const GROUP_PUT: u32 = 3;
 const GROUP_DELETE: u32 = 4;
 const OFFSETS: u32 = 5;
-const NOTHING: u32 = 6;
 
 impl Change<'_> {
     /// The record's kind and payload.
@@ -108,7 +105,6 @@ impl Change<'_> {
                 out.bool(*with_offsets);
                 GROUP_DELETE
             }
-            Self::Nothing => NOTHING,
         };
         (kind as u16, out.finish())
     }
@@ -213,7 +209,6 @@ impl State {
                     }
                 }
             }
-            NOTHING => {}
             _ => return None,
         }
         Some(())

@@ -3,7 +3,7 @@
 //! A delayed message is stored under the schedule topic and becomes a timer when its record is applied. When it is due its
 //! content is appended again, under its real topic, with the delay record's position in `prepared_transaction_offset`; when
 //! *that* record is applied the timer is gone. So one durable append both delivers and ends a timer, and a crash leaves it
-//! either waiting or delivered.
+//! either waiting or delivered. No record lies at position 0, where the log's first group mark is, so 0 there means no timer.
 
 mod deliver;
 mod table;
