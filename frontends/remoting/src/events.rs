@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::announce::shown_perm;
 
-/// Hears the broker, see [`kourou_broker::Broker::set_listener`], and wakes the tasks that act on it: [`crate::announce`]
+/// Hears the broker, see [`kourou_broker::Broker::set_listener`], and wakes the tasks that act on it: [`crate::announce()`]
 /// and [`crate::keep_time`].
 #[derive(Debug)]
 pub struct BrokerEvents {
