@@ -8,10 +8,11 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use kourou_broker::Broker;
+use kourou_broker::name::AUTO_CREATE_TOPIC;
 use kourou_engine::clock::SystemClock;
 use kourou_nameserver::NameServer;
 use kourou_remoting::{BrokerEvents, NameServers};
@@ -40,6 +41,10 @@ const BLOCKING_THREADS_MAX: usize = 32;
 /// How a shell numbers a process that was interrupted.
 const EXIT_INTERRUPTED: i32 = 130;
 
+/// The broker is announced by a task of its own; a start is over when that is done, which takes microseconds.
+const ANNOUNCED_POLL_INTERVAL: Duration = Duration::from_millis(1);
+const ANNOUNCED_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Runs the parts until the process is asked to stop.
 pub(crate) fn run(settings: &Settings, role: Role) -> Result<()> {
     let begin = Instant::now();
@@ -54,6 +59,7 @@ pub(crate) fn run(settings: &Settings, role: Role) -> Result<()> {
         let mut stop = Stop::new()?;
         let mut welcome = Welcome::default();
         let node = Node::start(settings, role, &mut welcome)?;
+        node.announced().await;
         welcome.took = begin.elapsed();
         print(&welcome);
 
@@ -79,6 +85,7 @@ fn print(welcome: &Welcome) {
 #[derive(Debug, Default)]
 struct Node {
     broker: Option<Arc<Broker>>,
+    name_server: Option<Arc<NameServer>>,
     /// What clients must not be sent to any more when the frontends end: registrations, first of all.
     announcing: Group,
     frontends: Group,
@@ -110,14 +117,14 @@ impl Node {
             Role::NameServer => None,
             Role::All | Role::Broker => Some(Opened::open(settings)?),
         };
-        let name_server = match role {
+        node.name_server = match role {
             Role::Broker => None,
             Role::All | Role::NameServer => {
                 Some(Arc::new(NameServer::new(kourou_nameserver::Options::default())))
             }
         };
         node.broker = opened.as_ref().map(|opened| opened.broker.clone());
-        if let Err(error) = node.serve(settings, opened, name_server, welcome) {
+        if let Err(error) = node.serve(settings, opened, welcome) {
             // The store was opened for nothing; what prevented the start is what there is to report.
             let _ = node.broker.map(|broker| broker.close());
             return Err(error);
@@ -125,13 +132,8 @@ impl Node {
         Ok(node)
     }
 
-    fn serve(
-        &self,
-        settings: &Settings,
-        opened: Option<Opened>,
-        name_server: Option<Arc<NameServer>>,
-        welcome: &mut Welcome,
-    ) -> Result<()> {
+    fn serve(&self, settings: &Settings, opened: Option<Opened>, welcome: &mut Welcome) -> Result<()> {
+        let name_server = self.name_server.clone();
         // Both ports before anything is served on one of them.
         let name_port = name_server
             .as_ref()
@@ -198,6 +200,19 @@ impl Node {
         ));
         let (health, shutdown) = (health::watch(broker.clone()), shutdown.clone());
         tasks.spawn(async move { shutdown.run_until_cancelled(health).await });
+    }
+
+    /// Waits until whoever asks the name server of this process finds the broker of this process.
+    async fn announced(&self) {
+        if let (Some(name_server), Some(_)) = (&self.name_server, &self.broker) {
+            let known = async {
+                while name_server.route(AUTO_CREATE_TOPIC).is_none() {
+                    tokio::time::sleep(ANNOUNCED_POLL_INTERVAL).await;
+                }
+            };
+            // If it cannot be announced, that has been logged, and the broker still serves those who know its address.
+            let _ = tokio::time::timeout(ANNOUNCED_TIMEOUT, known).await;
+        }
     }
 
     /// Stops in order: no more clients are sent here, what they have asked is answered, the store is closed.
