@@ -41,26 +41,11 @@ fn main() -> ExitCode {
         // Whoever read our output has read enough.
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kourou: {}", one_line(&error));
+            eprintln!("kourou: {}", output::one_line(&error));
             let usage = error.is::<ConfigError>();
             ExitCode::from(if usage { EXIT_USAGE } else { 1 })
         }
     }
-}
-
-/// The error and its causes. Some errors say their cause themselves; it is not said twice.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if line.contains(&cause) {
-            continue;
-        }
-        if !line.is_empty() {
-            line.push_str(": ");
-        }
-        line.push_str(&cause);
-    }
-    line
 }
 
 fn serve(sources: Sources, role: Role) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use kourou_proto::body::{ClusterInfo, QueueData, TopicRouteData};
 use kourou_proto::remoting::request::GetRouteInfoHeader;
 use kourou_proto::{Command, HeaderFields, RequestCode, ResponseCode};
@@ -92,10 +92,8 @@ impl Cluster {
         address: &str,
         request: Command,
     ) -> Result<Command> {
-        self.client
-            .call(address, request, timeout)
-            .await
-            .with_context(|| format!("broker at {address}"))
+        // The error names the address.
+        Ok(self.client.call(address, request, timeout).await?)
     }
 
     /// Asks the name servers, one after another until one answers.

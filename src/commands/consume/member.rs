@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 use kourou_engine::record::tags_code;
@@ -19,6 +20,7 @@ use super::share::{TagFilter, average};
 use crate::cli::{Consume, From};
 use crate::commands::cluster::{Cluster, PERM_READ, Queue, queues, request};
 use crate::commands::when;
+use crate::output::one_line;
 
 #[derive(Debug)]
 pub(super) struct Member {
@@ -30,6 +32,7 @@ pub(super) struct Member {
     pub(super) born_ms: i64,
     from: From,
     id: String,
+    troubled: AtomicBool,
 }
 
 impl Member {
@@ -44,9 +47,24 @@ impl Member {
             born_ms,
             from: consume.from,
             id: format!("kourou-cli@{}#{born_ms}", std::process::id()),
+            troubled: AtomicBool::new(false),
         };
         member.share().await?;
         Ok(member)
+    }
+
+    /// Says, once, that something failed that is tried again.
+    pub(super) fn trouble(&self, error: &anyhow::Error) {
+        if !self.troubled.swap(true, Ordering::Relaxed) {
+            eprintln!("kourou: {}; trying on", one_line(error));
+        }
+    }
+
+    /// Says that it works again, if it did not.
+    pub(super) fn well(&self) {
+        if self.troubled.swap(false, Ordering::Relaxed) {
+            eprintln!("kourou: it works again");
+        }
     }
 
     /// A sign of life to every broker of the topic, and the queues that are ours as the group is now.

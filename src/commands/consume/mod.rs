@@ -51,7 +51,11 @@ async fn receive(member: &Arc<Member>, consume: &Consume, changed: &Notify) -> R
     loop {
         tokio::select! {
             () = stop.asked() => return Ok(()),
-            _ = rebalance.tick() => pulls.own(member.share().await?, member, &sender),
+            _ = rebalance.tick() => match member.share().await {
+                Ok(queues) => pulls.own(queues, member, &sender),
+                // The queues that were ours stay ours, as far as we know.
+                Err(error) => member.trouble(&error),
+            },
             () = changed.notified() => rebalance.reset_immediately(),
             Some(batch) = batches.recv() => {
                 let batch: Batch = batch?;
@@ -60,9 +64,13 @@ async fn receive(member: &Arc<Member>, consume: &Consume, changed: &Notify) -> R
                     continue;
                 }
                 let next_offset = printer.print(&batch)?;
-                member.commit(&batch.queue, next_offset).await?;
+                let committed = member.commit(&batch.queue, next_offset).await;
                 if printer.left == Some(0) {
-                    return Ok(());
+                    return committed;
+                }
+                if let Err(error) = committed {
+                    // The next commit of this queue says it, too.
+                    member.trouble(&error);
                 }
             }
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use kourou_proto::remoting::request::PullMessageHeader;
 use kourou_proto::remoting::response::PullMessageResponse;
 use kourou_proto::{HeaderFields, RequestCode, ResponseCode};
+use kourou_remoting::client::ClientError;
 use tokio::sync::mpsc;
 
 use super::member::Member;
@@ -44,8 +45,21 @@ pub(super) async fn run(member: Arc<Member>, queue: Queue, batches: mpsc::Sender
     }
 }
 
+/// Where to begin; asked until there is an answer.
+async fn begin(member: &Member, queue: &Queue) -> Result<i64> {
+    loop {
+        match member.begin(queue).await {
+            Err(error) if error.is::<ClientError>() => {
+                member.trouble(&error);
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            answered => return answered,
+        }
+    }
+}
+
 async fn pull(member: &Member, queue: Queue, batches: &mpsc::Sender<Result<Batch>>) -> Result<()> {
-    let mut offset = member.begin(&queue).await?;
+    let mut offset = begin(member, &queue).await?;
     loop {
         let header = PullMessageHeader {
             consumer_group: &member.group,
@@ -72,11 +86,12 @@ async fn pull(member: &Member, queue: Queue, batches: &mpsc::Sender<Result<Batch
         {
             Ok(answer) => answer,
             Err(error) => {
-                eprintln!("kourou: {error:#}; trying again");
+                member.trouble(&error);
                 tokio::time::sleep(RETRY_AFTER).await;
                 continue;
             }
         };
+        member.well();
         match answer.response_code() {
             ResponseCode::SUCCESS
             | ResponseCode::PULL_NOT_FOUND
