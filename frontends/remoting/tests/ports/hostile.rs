@@ -125,16 +125,22 @@ async fn a_reader_that_stops_is_not_served_without_end() {
     for _ in 0..64 {
         sent(&link, "T", 0, "", &[b'x'; 4_000]).await;
     }
-    // 128 KiB an answer, forty thousand times, and nobody reads.
+    // 128 KiB an answer, and nobody reads.
     let mut greedy = TcpStream::connect(&node.broker_address).await.unwrap();
     let mut wire = BytesMut::new();
-    for opaque in 0..40_000 {
+    for opaque in 0..1_000 {
         let mut request = pull("T", 0, 0, "*", 0);
         request.header.opaque = opaque;
         request.encode(&mut wire).unwrap();
     }
-    let written = timeout(Duration::from_secs(2), greedy.write_all(&wire)).await;
-    assert!(written.is_err(), "five gigabytes of answers were taken on");
+    let mut written = 0;
+    while timeout(Duration::from_secs(1), greedy.write_all(&wire))
+        .await
+        .is_ok()
+    {
+        written += 1;
+        assert!(written < 1_000, "a hundred gigabytes of answers were taken on");
+    }
     // Others are served meanwhile, and the greedy one as soon as it reads.
     sent(&link, "T", 0, "", b"y").await;
     let mut first = vec![0; 1 << 20];
