@@ -22,12 +22,12 @@ const KILLS_USUAL: u64 = 20;
 const FIRST_ACK_LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
-fn nothing_acknowledged_is_lost_by_kills() -> Result<()> {
+fn kills_with_durable_flush_lose_nothing_acknowledged() -> Result<()> {
     kills("durable")
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_by_kills_with_relaxed_flush() -> Result<()> {
+fn kills_with_relaxed_flush_lose_nothing_acknowledged() -> Result<()> {
     // A killed process leaves the page cache behind, so that the relaxed answer is kept as well.
     kills("relaxed")
 }
