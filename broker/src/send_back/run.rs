@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kourou_engine::record::{EncodedRecord, RecordDraft, RecordView, SYS_FLAG_TRANSACTION_MASK};
 
 use super::{SendBackError, SendBackRequest};
@@ -26,8 +27,8 @@ type Done = Box<dyn FnOnce(Result<(), SendBackError>) + Send>;
 enum Checked {
     /// The group drops what it cannot consume.
     Drop,
-    /// This topic must be made first.
-    Make(TopicConfig),
+    /// This topic must be made first. The message has been read.
+    Make(TopicConfig, Bytes),
     /// This record stores the message again.
     Append(EncodedRecord),
 }
@@ -42,19 +43,30 @@ impl Broker {
         request: SendBackRequest,
         done: impl FnOnce(Result<(), SendBackError>) + Send + 'static,
     ) {
-        match self.check_send_back(&request) {
+        self.send_back_origin(request, None, done);
+    }
+
+    /// `origin` is the message, if it has been read already: what goes on when a topic has been made runs on the log's writer
+    /// thread and must not touch the disk.
+    fn send_back_origin(
+        self: &Arc<Self>,
+        request: SendBackRequest,
+        origin: Option<Bytes>,
+        done: impl FnOnce(Result<(), SendBackError>) + Send + 'static,
+    ) {
+        match self.check_send_back(&request, origin) {
             Ok(Checked::Drop) => done(Ok(())),
             Ok(Checked::Append(record)) => {
                 self.engine.append(record, |appended| {
                     done(appended.map(|_| ()).map_err(SendBackError::Store));
                 });
             }
-            Ok(Checked::Make(config)) => {
+            Ok(Checked::Make(config, origin)) => {
                 let broker = self.clone();
                 let topic = config.name.clone();
                 let done: Done = Box::new(done);
                 self.ensure_topic(config, move |made| match made {
-                    Ok(()) => broker.send_back(request, done),
+                    Ok(()) => broker.send_back_origin(request, Some(origin), done),
                     Err(source) => {
                         done(Err(SendBackError::TopicNotCreated {
                             topic: topic.to_string(),
@@ -67,7 +79,11 @@ impl Broker {
         }
     }
 
-    fn check_send_back(&self, request: &SendBackRequest) -> Result<Checked, SendBackError> {
+    fn check_send_back(
+        &self,
+        request: &SendBackRequest,
+        origin: Option<Bytes>,
+    ) -> Result<Checked, SendBackError> {
         let Some(group) = self.group_in_use(&request.group) else {
             return Err(SendBackError::GroupNotExist {
                 group: request.group.clone(),
@@ -82,6 +98,11 @@ impl Broker {
         if retry_queues == 0 {
             return Ok(Checked::Drop);
         }
+        let position = request.position;
+        let read = || self.record_at(u64::try_from(position).ok()?).ok();
+        let bytes = origin.or_else(read).ok_or(SendBackError::NotFound { position })?;
+        let origin = RecordView::parse(&bytes).map_err(|_| SendBackError::NotFound { position })?;
+
         let retry_topic = name::retry_topic(&request.group);
         let Some(config) = self.state.topics.get(&retry_topic) else {
             let sys_flag = if request.unit_mode {
@@ -89,26 +110,23 @@ impl Broker {
             } else {
                 0
             };
-            return Ok(Checked::Make(TopicConfig {
+            let config = TopicConfig {
                 sys_flag,
                 ..TopicConfig::new(retry_topic, retry_queues)
-            }));
+            };
+            return Ok(Checked::Make(config, bytes.clone()));
         };
         if !perm::is_writable(config.perm) {
             return Err(SendBackError::TopicNotWritable { topic: retry_topic });
         }
-        let position = request.position;
-        let origin = u64::try_from(position)
-            .ok()
-            .and_then(|position| self.record_at(position).ok());
-        let origin = origin.ok_or(SendBackError::NotFound { position })?;
-        let origin = RecordView::parse(&origin).map_err(|_| SendBackError::NotFound { position })?;
-
         let times_max = request.reconsume_times_max.unwrap_or(group.retry_times_max);
         if origin.reconsume_times() >= times_max || request.delay_level < 0 {
             let dlq_topic = name::dlq_topic(&request.group);
             if !self.state.topics.contains(&dlq_topic) {
-                return Ok(Checked::Make(TopicConfig::new(dlq_topic, DLQ_QUEUES)));
+                return Ok(Checked::Make(
+                    TopicConfig::new(dlq_topic, DLQ_QUEUES),
+                    bytes.clone(),
+                ));
             }
             return self.again(&origin, &dlq_topic, 0, 0).map(Checked::Append);
         }
