@@ -22,6 +22,12 @@ const KILLS_USUAL: u64 = 20;
 const FIRST_ACK_LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
+fn the_audit_finds_what_is_wrong() -> Result<()> {
+    let _machine = alone();
+    programs::go_test("./ledger")
+}
+
+#[test]
 fn kills_with_durable_flush_lose_nothing_acknowledged() -> Result<()> {
     kills("durable")
 }

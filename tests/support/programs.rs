@@ -142,6 +142,20 @@ pub(crate) fn ledger() -> Result<Option<PathBuf>> {
     go_binary("ledger")
 }
 
+/// Runs the tests that a Go package has of its own, if Go is here.
+pub(crate) fn go_test(package: &str) -> Result<()> {
+    if toolchain("go", "version")? {
+        let status = Command::new("go")
+            .args(["test", package])
+            .current_dir(clients_folder().join("go"))
+            .stdin(Stdio::null())
+            .status()
+            .context("running go test")?;
+        ensure!(status.success(), "go test {package}: {status}");
+    }
+    Ok(())
+}
+
 fn go_binary(name: &str) -> Result<Option<PathBuf>> {
     if !toolchain("go", "version")? {
         return Ok(None);
