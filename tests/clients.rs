@@ -2,10 +2,12 @@
 
 mod support;
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
 use support::broker::Kourou;
 use support::programs::{self, JavaLine, Program};
-use support::{Ports, alone, fresh_folder, number_from_env, say};
+use support::{Ports, alone, fresh_folder, number_from_env, say, wait_until};
 
 /// What the binary header codec changes is how every request and answer is written; these cases cover most of them.
 const CODEC_CASES: [&str; 12] = [
@@ -112,6 +114,51 @@ fn offsets_outlive_a_restart_of_the_broker() -> Result<()> {
             program.run(&ports.namesrv_addr(), &suffix, &["offsets-after"])?;
             kourou.stop()?;
         }
+    }
+    Ok(())
+}
+
+/// How often the broker is killed under a consumer.
+const KILLS: u64 = 4;
+
+#[test]
+fn a_push_consumer_misses_nothing_when_the_broker_is_killed() -> Result<()> {
+    let _machine = alone();
+    if external_namesrv().is_some() {
+        say("SKIPPED: a broker that somebody else runs is not ours to kill");
+        return Ok(());
+    }
+    let all = [
+        programs::java(JavaLine::Five)?,
+        programs::java(JavaLine::FourNine)?,
+    ];
+    for program in all.iter().flatten() {
+        let folder = fresh_folder("survive")?;
+        let ports = Ports::free()?;
+        let signals = folder.path().join("signals");
+        std::fs::create_dir(&signals)?;
+        let received = || std::fs::metadata(signals.join("progress")).map_or(0, |progress| progress.len());
+        let mut kourou = Kourou::start_ready(folder.path(), ports, &[])?;
+        let mut running = program.start(
+            &ports.namesrv_addr(),
+            &suffix("survive", 0),
+            &["survive-kills"],
+            Some(&signals),
+        )?;
+        for kill in 0..=KILLS {
+            let before = received();
+            wait_until("the consumer goes on", Duration::from_secs(40), || {
+                ensure!(!running.has_ended()?, "the client program ended early");
+                Ok(received() >= before + 3)
+            })?;
+            if kill < KILLS {
+                kourou.kill()?;
+                kourou = Kourou::start_ready(folder.path(), ports, &[])?;
+            }
+        }
+        std::fs::write(signals.join("enough"), "")?;
+        running.finish()?;
+        kourou.stop()?;
     }
     Ok(())
 }

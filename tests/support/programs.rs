@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -39,8 +39,23 @@ impl Program {
 
     /// Runs the cases and prints a line for each; an error says which failed.
     pub(crate) fn run(&self, namesrv: &str, suffix: &str, cases: &[&str]) -> Result<()> {
+        self.start(namesrv, suffix, cases, None)?.finish()
+    }
+
+    /// Starts the cases and returns at once. `signals` is a folder through which a case and its test hear of each other.
+    pub(crate) fn start(
+        &self,
+        namesrv: &str,
+        suffix: &str,
+        cases: &[&str],
+        signals: Option<&Path>,
+    ) -> Result<Running> {
         let home = super::fresh_folder("home")?;
-        let mut child = Command::new(&self.command[0])
+        let mut command = Command::new(&self.command[0]);
+        if let Some(signals) = signals {
+            command.env("CASE_SIGNALS", signals);
+        }
+        let child = command
             .args(&self.command[1..])
             .args(["--namesrv", namesrv, "--suffix", suffix])
             .args(cases)
@@ -51,7 +66,31 @@ impl Program {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("starting {}", self.name))?;
-        let out = child.stdout.take().context("no output")?;
+        Ok(Running {
+            name: self.name.clone(),
+            child,
+            _home: home,
+        })
+    }
+}
+
+/// A program whose cases are under way. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    name: String,
+    child: Child,
+    _home: tempfile::TempDir,
+}
+
+impl Running {
+    /// Whether the program ended.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Prints a line for each case as it ends; an error says which failed.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let out = self.child.stdout.take().context("no output")?;
         let mut failed = Vec::new();
         let mut passed = 0;
         for line in BufReader::new(out).lines() {
@@ -75,7 +114,7 @@ impl Program {
                 failed.push(case.to_owned());
             }
         }
-        let status = child.wait()?;
+        let status = self.child.wait()?;
         ensure!(failed.is_empty(), "{}: failed cases {failed:?}", self.name);
         ensure!(
             status.success() && passed > 0,
@@ -83,6 +122,14 @@ impl Program {
             self.name
         );
         Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if the process is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -66,6 +66,7 @@ public final class Main {
         Asking.registerExtra(known);
         Offsets.registerRestart(known);
         Cross.register(known);
+        Surviving.register(known);
 
         Map<String, Case> chosen = new LinkedHashMap<>();
         for (String name : names) {
