@@ -100,6 +100,7 @@ impl Shared {
                 parts.zeroed_end,
                 parts.tail,
                 parts.options.ahead_size_bytes,
+                Arc::clone(&parts.disk),
             ),
             options: parts.options,
             layout: parts.layout,

@@ -180,7 +180,11 @@ impl Writer {
             Some([record]) if record.topic() == STATE_TOPIC => 0,
             _ => STATE_RESERVE_BYTES,
         };
-        self.make_room((end + reserve).min(self.segment_end()))
+        self.make_room((end + reserve).min(self.segment_end()))?;
+        if reserve > 0 {
+            self.shared.set_full(false);
+        }
+        Ok(())
     }
 
     /// Makes sure that zeros have been written up to `end`.
@@ -367,7 +371,6 @@ impl Writer {
         self.shared.index.publish(slots);
         self.shared.durable.raise(end);
         self.shared.ahead.advance(end);
-        self.shared.set_full(false);
         if !arrivals.is_empty() {
             self.shared.view.arrived(&arrivals);
         }

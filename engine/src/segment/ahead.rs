@@ -11,6 +11,9 @@
 //!          |<-- ahead max ->|
 //! ```
 //!
+//! A step that finds the disk full keeps what it got. Until there is room for another, which the disk is asked, no further step
+//! is tried: a refused append then costs no write.
+//!
 //! Nobody writes the same bytes twice: this side writes only from the zeroed end on, the log writer only below it.
 
 use std::io;
@@ -19,7 +22,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use super::Segment;
-use crate::disk::BLOCK_SIZE_BYTES;
+use crate::disk::{BLOCK_SIZE_BYTES, Disk};
 use crate::limits::{AHEAD_FIRST_STEP_BYTES, AHEAD_STEP_BYTES};
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -33,6 +36,7 @@ pub(crate) struct Ahead {
     /// There is more, or there was an error.
     grown: Condvar,
     ahead_size_bytes: u64,
+    disk: Arc<dyn Disk>,
 }
 
 #[derive(Debug)]
@@ -47,6 +51,8 @@ struct State {
     needed: u64,
     /// What the last step said, until one succeeds.
     failed: Option<io::ErrorKind>,
+    /// The disk was full when last tried.
+    was_full: bool,
     closed: bool,
 }
 
@@ -66,6 +72,7 @@ impl Ahead {
         zeroed_end: u64,
         tail: u64,
         ahead_size_bytes: u64,
+        disk: Arc<dyn Disk>,
     ) -> Self {
         Self {
             state: Mutex::new(State {
@@ -75,11 +82,13 @@ impl Ahead {
                 tail,
                 needed: 0,
                 failed: None,
+                was_full: false,
                 closed: false,
             }),
             wanted: Condvar::new(),
             grown: Condvar::new(),
             ahead_size_bytes,
+            disk,
         }
     }
 
@@ -153,7 +162,7 @@ impl Ahead {
     /// # Errors
     /// What the disk said. The step is tried again when it is wanted again.
     pub(crate) fn step(&self) -> io::Result<bool> {
-        let (segment, from, to) = {
+        let (segment, from, to, was_full) = {
             let state = self.state.lock();
             let target = state.target(self.ahead_size_bytes);
             if state.zeroed_end >= target {
@@ -166,22 +175,29 @@ impl Ahead {
                 AHEAD_STEP_BYTES
             };
             let to = round_up(target.min(state.zeroed_end + step).max(state.needed)).min(state.segment_end);
-            (Arc::clone(&state.segment), state.zeroed_end, to)
+            (Arc::clone(&state.segment), state.zeroed_end, to, state.was_full)
         };
-        let written = write_zeros(&segment, from, to);
+        let (reached, outcome) = match was_full && !self.has_room(&segment, to - from) {
+            true => (from, Err(io::ErrorKind::StorageFull.into())),
+            false => write_zeros(&segment, from, to),
+        };
         let mut state = self.state.lock();
         // The segment may have been left meanwhile, full or not; then these zeros are of no use and do no harm.
         if state.segment.start == segment.start {
-            match &written {
-                Ok(()) => {
-                    state.zeroed_end = to;
-                    state.failed = None;
-                }
-                Err(error) => state.failed = Some(error.kind()),
-            }
+            state.zeroed_end = reached;
+            state.failed = outcome.as_ref().err().map(io::Error::kind);
+            state.was_full = state.failed == Some(io::ErrorKind::StorageFull);
         }
         self.grown.notify_all();
-        written.map(|()| true)
+        outcome.map(|()| true)
+    }
+
+    fn has_room(&self, segment: &Segment, size_bytes: u64) -> bool {
+        let dir = segment.path.parent().unwrap_or(&segment.path);
+        // A disk that does not say is tried.
+        self.disk
+            .free_bytes(dir)
+            .map_or(true, |free_bytes| free_bytes >= size_bytes)
     }
 
     /// Runs steps until [`Ahead::close`].
@@ -201,8 +217,9 @@ impl Ahead {
                     self.wanted.wait(&mut state);
                 }
             }
+            // Whoever waits is told, and tells people; this thread has nobody to tell.
             if let Err(error) = self.step() {
-                tracing::warn!(%error, "cannot make space ahead of the log's tail");
+                tracing::debug!(%error, "cannot make space ahead of the log's tail");
             }
         }
     }
@@ -216,14 +233,26 @@ impl Ahead {
     }
 }
 
-fn write_zeros(segment: &Segment, from: u64, to: u64) -> io::Result<()> {
-    let mut at = from;
-    while at < to {
-        let count = usize::try_from(to - at).unwrap_or(usize::MAX).min(ZEROS.len());
-        segment.file.write_at(&ZEROS[..count], segment.offset(at))?;
-        at += count as u64;
+/// Writes zeros from `from` on and makes them durable. Returns how far they reach, which is `to` unless there was an error.
+fn write_zeros(segment: &Segment, from: u64, to: u64) -> (u64, io::Result<()>) {
+    let mut reached = from;
+    let mut outcome = Ok(());
+    while reached < to {
+        let count = usize::try_from(to - reached)
+            .unwrap_or(usize::MAX)
+            .min(ZEROS.len());
+        if let Err(error) = segment.file.write_at(&ZEROS[..count], segment.offset(reached)) {
+            outcome = Err(error);
+            break;
+        }
+        reached += count as u64;
     }
-    segment.file.sync()
+    if reached > from
+        && let Err(error) = segment.file.sync()
+    {
+        return (from, Err(error));
+    }
+    (reached, outcome)
 }
 
 fn round_up(position: u64) -> u64 {
