@@ -184,6 +184,11 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
+/// The same of what the protocol calls signed.
+pub(crate) fn number(value: i64) -> String {
+    u64::try_from(value).map_or_else(|_| value.to_string(), grouped)
+}
+
 /// A size with a unit: `512 B`, `1.5 KiB`, `3.0 GiB`.
 pub(crate) fn size(size_bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::cluster::{Cluster, masters, request};
 use super::when;
 use crate::cli::{Group, Target};
-use crate::output::{Paint, Table, counted, grouped, print_json, print_line, print_table};
+use crate::output::{Paint, Table, counted, number, print_json, print_line, print_table};
 
 pub(super) async fn run(group: Group) -> Result<()> {
     match group {
@@ -154,7 +154,7 @@ async fn list(target: &Target) -> Result<()> {
                 lag,
             })?;
         } else {
-            table.row([group, grouped(members as u64), number(lag)]);
+            table.row([group, members.to_string(), number(lag)]);
         }
     }
     if target.json {
@@ -256,8 +256,4 @@ async fn show(group: &str, target: &Target) -> Result<()> {
         ]);
     }
     print_table(&table, "it has not consumed anything yet")
-}
-
-fn number(value: i64) -> String {
-    u64::try_from(value).map_or_else(|_| value.to_string(), grouped)
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::cluster::{Cluster, PERM_READ, PERM_WRITE, masters, request};
 use super::when;
 use crate::cli::{Target, Topic};
-use crate::output::{Table, counted, grouped, print_json, print_line, print_table};
+use crate::output::{Table, counted, number, print_json, print_line, print_table};
 
 pub(super) async fn run(topic: Topic) -> Result<()> {
     match topic {
@@ -239,8 +239,4 @@ async fn show(topic: &str, target: &Target) -> Result<()> {
         ]);
     }
     print_table(&table, &format!("{topic} has no queues"))
-}
-
-fn number(value: i64) -> String {
-    u64::try_from(value).map_or_else(|_| value.to_string(), grouped)
 }
