@@ -16,7 +16,7 @@ use crate::error::{AppendError, CloseError, OpenError, ReadError, StopReason};
 use crate::index::{Boundary, Damaged, IndexEntry, QueueKey, QueueRange};
 use crate::limits::{APPEND_SIZE_BYTES_MAX, RELAXED_SYNC_INTERVAL_MS};
 use crate::log::pending::{Append, Appended, Shut};
-use crate::log::recover::{self, Recovery};
+use crate::log::recover::{self, Need, Recovery};
 use crate::log::writer::Writer;
 use crate::options::{Flush, Options, Threads};
 use crate::record::{EncodedRecord, Peek, RecordError, RecordView, peek_size};
@@ -165,12 +165,21 @@ impl Engine {
             recovered.last_store_ms,
             recovered.epoch,
         );
-        if !recovered.checkpoint_is_current {
-            let checkpoint = writer.checkpoint();
-            shared.write_checkpoint(&checkpoint).map_err(OpenError::io(
-                "write the checkpoint",
-                checkpoint.path(&shared.layout.root),
-            ))?;
+        if recovered.checkpoint != Need::None {
+            let mut checkpoint = writer.checkpoint();
+            match shared.write_checkpoint(&mut checkpoint) {
+                Ok(()) => {}
+                // A full disk is no reason not to serve what it holds.
+                Err(error)
+                    if error.kind() == io::ErrorKind::StorageFull && recovered.checkpoint == Need::Wanted =>
+                {
+                    tracing::warn!(%error, "no room for a checkpoint; the next start reads the log again");
+                }
+                Err(error) => {
+                    let path = checkpoint.path(&shared.layout.root);
+                    return Err(OpenError::io("write the checkpoint", path)(error));
+                }
+            }
         }
         let running = match threads {
             Threads::Manual => Running::Manual(Box::new(writer)),
@@ -409,13 +418,13 @@ impl Engine {
         if let Some(Shut::Stopped(reason)) = shared.pending.why_shut() {
             return Err(CloseError::Stopped(reason));
         }
-        let checkpoint = writer.checkpoint();
+        let mut checkpoint = writer.checkpoint();
         let synced = match shared.options.flush {
             Flush::Durable => Ok(()),
             Flush::Relaxed => writer.sync(),
         };
         synced
-            .and_then(|()| shared.write_checkpoint(&checkpoint))
+            .and_then(|()| shared.write_checkpoint(&mut checkpoint))
             .map_err(|source| CloseError::Checkpoint {
                 path: checkpoint.path(&shared.layout.root),
                 source,

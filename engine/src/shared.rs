@@ -41,8 +41,9 @@ pub(crate) struct Shared {
     full: AtomicBool,
     /// Where the records of the segment that was left last end.
     last_data_end: AtomicU64,
-    /// Serial of the newest checkpoint.
-    serial: AtomicU64,
+    /// Serial of the newest checkpoint that was written whole. One that fails takes no serial, so that the next one goes to
+    /// the same file, and never over the newest whole one.
+    serial: Mutex<u64>,
     jobs: Sender<Job>,
     jobs_in: Mutex<Receiver<Job>>,
 }
@@ -112,7 +113,7 @@ impl Shared {
             segments: SegmentSet::new(parts.segments),
             full: AtomicBool::new(false),
             last_data_end: AtomicU64::new(0),
-            serial: AtomicU64::new(parts.serial),
+            serial: Mutex::new(parts.serial),
             jobs,
             jobs_in: Mutex::new(jobs_in),
         }
@@ -147,10 +148,10 @@ impl Shared {
         create_segment(self.disk.as_ref(), &self.layout.log, start)
     }
 
-    /// The state at the writer's tail, with the next serial.
+    /// The state at the writer's tail.
     pub(crate) fn checkpoint_at(&self, position: u64, last_store_ms: i64, epoch: u64) -> Checkpoint {
         Checkpoint {
-            serial: self.serial.fetch_add(1, Ordering::Relaxed) + 1,
+            serial: 0,
             epoch,
             flush: self.options.flush,
             position,
@@ -223,8 +224,8 @@ impl Shared {
                     tracing::warn!(file = %segment.path.display(), %error, "a complete segment could not be mapped");
                 }
             }
-            Job::Checkpoint(checkpoint) => {
-                if let Err(error) = self.write_checkpoint(&checkpoint) {
+            Job::Checkpoint(mut checkpoint) => {
+                if let Err(error) = self.write_checkpoint(&mut checkpoint) {
                     tracing::warn!(%error, "a checkpoint could not be written; a restart will read more of the log");
                 }
             }
@@ -242,8 +243,13 @@ impl Shared {
         Ok(())
     }
 
-    pub(crate) fn write_checkpoint(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        checkpoint.write(self.disk.as_ref(), &self.layout.root)
+    /// Numbers a checkpoint and writes it.
+    pub(crate) fn write_checkpoint(&self, checkpoint: &mut Checkpoint) -> io::Result<()> {
+        let mut serial = self.serial.lock();
+        checkpoint.serial = *serial + 1;
+        checkpoint.write(self.disk.as_ref(), &self.layout.root)?;
+        *serial = checkpoint.serial;
+        Ok(())
     }
 }
 

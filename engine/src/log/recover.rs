@@ -52,9 +52,20 @@ pub(crate) struct Recovered {
     pub(crate) epoch: u64,
     /// Of the newest checkpoint.
     pub(crate) serial: u64,
-    /// A checkpoint now would say nothing new.
-    pub(crate) checkpoint_is_current: bool,
+    /// Whether a checkpoint should be written before the first append.
+    pub(crate) checkpoint: Need,
     pub(crate) report: Recovery,
+}
+
+/// How much a new life needs a checkpoint of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It would say nothing new.
+    None,
+    /// It would shorten the next replay.
+    Wanted,
+    /// The newest one says that what follows it was written in the other mode; the next recovery would misjudge it.
+    Required,
 }
 
 /// Recovers the log of a store. `flush` is the mode of the life that begins.
@@ -70,7 +81,6 @@ pub(crate) fn recover(
     let segments = open_segments(disk, layout, segment_size_bytes)?;
     let first = segments.first().map_or(0, |segment| segment.start);
     let known = checkpoint.is_some();
-    let checkpoint_flush = checkpoint.as_ref().map(|checkpoint| checkpoint.flush);
     let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint {
         serial: 0,
         epoch: 0,
@@ -131,6 +141,13 @@ pub(crate) fn recover(
         Some(last) if tail < last.start + segment_size_bytes => last_block(last, tail)?,
         _ => Vec::new(),
     };
+    let need = if checkpoint.flush != flush {
+        Need::Required
+    } else if !known || checkpoint.position != tail {
+        Need::Wanted
+    } else {
+        Need::None
+    };
     Ok(Recovered {
         segments,
         tail,
@@ -138,7 +155,7 @@ pub(crate) fn recover(
         last_store_ms: replay.last_store_ms,
         epoch: replay.epoch + 1,
         serial: checkpoint.serial,
-        checkpoint_is_current: checkpoint_flush == Some(flush) && checkpoint.position == tail,
+        checkpoint: need,
         report: replay.report,
         index: replay.index,
     })

@@ -181,7 +181,8 @@ impl Writer {
             _ => STATE_RESERVE_BYTES,
         };
         self.make_room((end + reserve).min(self.segment_end()))?;
-        if reserve > 0 {
+        // A message that just fits says nothing; space that could be made does.
+        if self.shared.is_full() && !self.shared.ahead.was_full() {
             self.shared.set_full(false);
         }
         Ok(())

@@ -120,6 +120,11 @@ impl Ahead {
         self.state.lock().zeroed_end >= end
     }
 
+    /// Whether the disk was full when it was last asked for space.
+    pub(crate) fn was_full(&self) -> bool {
+        self.state.lock().was_full
+    }
+
     /// Waits until the zero-writer has reached `end`, which lies in the live segment.
     ///
     /// # Errors

@@ -100,9 +100,11 @@ impl Checkpoint {
         if version != VERSION {
             return Err(format!("it has version {version}, this program reads {VERSION}"));
         }
-        if body.len() as u64 != body_size || crc32fast::hash(body) != body_crc {
+        // What follows the body is left over from a longer checkpoint.
+        let body = usize::try_from(body_size).ok().and_then(|size| body.get(..size));
+        let Some(body) = body.filter(|body| crc32fast::hash(body) == body_crc) else {
             return Err("its body does not match its checksum".into());
-        }
+        };
         Self::decode_body(body).map_err(short)
     }
 
@@ -161,14 +163,17 @@ impl Checkpoint {
     /// Whatever the disk says; the newer one is untouched.
     pub(crate) fn write(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         let path = self.path(dir);
-        match disk.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = disk.open(&path, OpenMode::CreateNew)?;
+        // Written over in place, so that on a full disk the space of the older one is there for this one.
+        let (file, is_new) = match disk.open(&path, OpenMode::ReadWrite) {
+            Ok(file) => (file, false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (disk.open(&path, OpenMode::CreateNew)?, true)
+            }
+            Err(error) => return Err(error),
+        };
         file.write_at(&self.encode(), 0)?;
         file.sync()?;
-        disk.sync_dir(dir)
+        if is_new { disk.sync_dir(dir) } else { Ok(()) }
     }
 
     /// Where a checkpoint with this serial goes.
@@ -269,5 +274,7 @@ mod tests {
         for size in 0..clean.len() {
             Checkpoint::decode(&clean[..size]).unwrap_err();
         }
+        let longer = [clean.as_slice(), b"left over"].concat();
+        assert_eq!(Checkpoint::decode(&longer), Ok(sample()));
     }
 }
