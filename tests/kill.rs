@@ -52,7 +52,8 @@ fn kills(flush: &str) -> Result<()> {
 
     let folder = fresh_folder("kill")?;
     let ports = Ports::free()?;
-    let options = ["--flush", flush];
+    // Small segments, so that kills meet the roll from one to the next.
+    let options = ["--flush", flush, "--segment-size", "8MiB"];
     let start = Instant::now();
     let mut kourou = Kourou::start_ready(folder.path(), ports, &options)?;
     let mut witness = Witness::start(&ledger, ports, folder.path(), seed)?;

@@ -197,6 +197,21 @@ pub(crate) static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "segment-size",
+        short: None,
+        value: "SIZE",
+        default: "256MiB",
+        help: "Size of one file of a new store's log, 8MiB to 1GiB; a store keeps the size that it was made with",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| {
+            settings.segment_size_bytes = size(text)
+                .filter(|bytes| SEGMENT_SIZE_BYTES.contains(bytes) && bytes.is_multiple_of(4096))
+                .ok_or("8MiB to 1GiB, in whole KiB, MiB, GiB or bytes, and whole blocks of 4KiB")?;
+            Ok(())
+        },
+    },
+    Key {
         name: "broker-name",
         short: None,
         value: "NAME",
@@ -291,12 +306,25 @@ pub(crate) static KEYS: &[Key] = &[
 /// The most queues that a topic created by a send may have.
 const QUEUES_MAX: u32 = 1024;
 
+/// What a segment may measure: it must hold the largest batch, and its index entries are kept in memory while it is written.
+const SEGMENT_SIZE_BYTES: std::ops::RangeInclusive<u64> = 8 << 20..=1 << 30;
+
 /// The longest broker or cluster name: both become topic names.
 const NAME_LEN_MAX: usize = 127;
 
 fn port(into: &mut u16, text: &str) -> Result<(), &'static str> {
     *into = text.parse().map_err(|_| "a port, 0 to 65535")?;
     Ok(())
+}
+
+/// A number of bytes, or of KiB, MiB or GiB.
+fn size(text: &str) -> Option<u64> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let (count, unit) = units
+        .into_iter()
+        .find_map(|(name, bytes)| Some((text.strip_suffix(name)?, bytes)))
+        .unwrap_or((text, 1));
+    count.trim_end().parse::<u64>().ok()?.checked_mul(unit)
 }
 
 fn boolean(into: &mut bool, text: &str) -> Result<(), &'static str> {

@@ -39,6 +39,7 @@ impl Opened {
             FlushMode::Durable => Flush::Durable,
             FlushMode::Relaxed => Flush::Relaxed,
         };
+        engine.segment_size_bytes = settings.segment_size_bytes;
         let mut options = BrokerOptions::new(advertised);
         options.cluster_name.clone_from(&settings.cluster);
         options.broker_name.clone_from(&settings.broker_name);

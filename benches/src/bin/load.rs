@@ -149,7 +149,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Settings, Box<dyn st
         codec: HeaderCodec::Json,
     };
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
             "--connections" => settings.connections = value()?.parse()?,
             "--in-flight" => settings.in_flight = value()?.parse()?,
