@@ -59,7 +59,6 @@ fn own_address(wildcard: IpAddr) -> Result<IpAddr> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -303,7 +303,6 @@ impl<P: Part> FromArgMatches for ServerFlags<P> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use clap::CommandFactory;
 

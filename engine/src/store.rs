@@ -199,7 +199,6 @@ fn parse(path: &Path, bytes: &[u8; SIZE_BYTES]) -> Result<u64, OpenError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
 
     use super::*;

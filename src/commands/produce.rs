@@ -242,7 +242,6 @@ async fn send(cluster: &Cluster, topic: &str, queue: &Queue, properties: &str, b
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -1,7 +1,5 @@
 //! Keeps the table in `docs/configuration.md` equal to the table of keys. `KOUROU_UPDATE_DOCS=1 cargo test` rewrites it.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! The layers together.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::fs;
 use std::path::PathBuf;
 

@@ -294,5 +294,4 @@ impl View for State {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;

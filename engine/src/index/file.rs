@@ -226,7 +226,6 @@ impl Sealed {
     }
 
     #[cfg(test)]
-    #[allow(clippy::unwrap_used, reason = "tests")]
     pub(crate) fn open_bytes(bytes: Vec<u8>) -> Self {
         Self::parse(bytes.into()).unwrap()
     }

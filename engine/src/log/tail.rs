@@ -71,7 +71,6 @@ impl TailCache {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
 
     use super::*;

@@ -1,7 +1,5 @@
 //! Records that Apache RocketMQ wrote; `golden/README.md` says how they were made.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use super::{Peek, RecordDraft, RecordError, RecordView, peek_size, tags_code};
 
 const WITH_CHECKSUM: &[u8] = include_bytes!("golden/apache-5.4.0-crc.bin");

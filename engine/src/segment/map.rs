@@ -52,7 +52,6 @@ fn advise(slice: &Bytes, advice: Advice) -> rustix::io::Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::io::Write;
 

@@ -224,7 +224,6 @@ fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
 
     use super::*;

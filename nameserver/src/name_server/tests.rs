@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::broker::MASTER_ID;
 use crate::topic::TopicSpec;

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 
 const BLOCK: u64 = BLOCK_SIZE_BYTES as u64;

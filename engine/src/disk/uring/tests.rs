@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::disk::{Disk, OpenMode, StdDisk, WriterKind};
 
