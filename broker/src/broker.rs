@@ -12,7 +12,7 @@ use kourou_engine::record::state;
 use kourou_engine::{AppendError, CloseError, Engine, OpenError, Options};
 use parking_lot::Mutex;
 
-use crate::client::ClientRegistry;
+use crate::client::{ClientRegistry, RememberedSubscriptions};
 use crate::group::GroupTable;
 use crate::ids::MessageIds;
 use crate::lock::QueueLocks;
@@ -81,6 +81,7 @@ impl Broker {
             groups: GroupTable::new(),
             offsets: OffsetTable::new(),
             timers: TimerTable::default(),
+            subscriptions: RememberedSubscriptions::default(),
             holds: Holds::new(options.limits.holds_max),
             listener: OnceLock::new(),
         });

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::registry::Membership;
 use super::{
-    Client, ClientChannel, ConsumerConnections, HeartbeatData, HeartbeatReceipt, MessageModel,
+    Client, ClientChannel, ConsumerConnections, ConsumerData, HeartbeatData, HeartbeatReceipt, MessageModel,
     SubscriptionData,
 };
 use crate::broker::Broker;
 use crate::name;
+use crate::state::Change;
 use crate::topic::TopicConfig;
 
 impl Broker {
@@ -46,6 +47,7 @@ impl Broker {
                 .clients
                 .register_consumer(consumer, data.fingerprint, client.clone());
             self.tell_members(&consumer.group, membership);
+            self.remember(consumer);
         }
         for group in &data.producer_groups {
             self.clients
@@ -54,6 +56,28 @@ impl Broker {
         HeartbeatReceipt {
             subscriptions_changed,
         }
+    }
+
+    /// Keeps what is new in a group's subscriptions beyond this connection. Nobody waits for it: until it is stored, the next
+    /// heartbeat is what it always was.
+    fn remember(&self, consumer: &ConsumerData) {
+        let news = self
+            .state
+            .subscriptions
+            .news(&consumer.group, &consumer.subscriptions);
+        if news.is_empty() {
+            return;
+        }
+        let change = Change::Subscribed {
+            group: &consumer.group,
+            message_model: consumer.message_model,
+            news: &news,
+        };
+        self.append_change(&change, |stored| {
+            if let Err(error) = stored {
+                tracing::debug!(%error, "a subscription is not remembered");
+            }
+        });
     }
 
     fn make_retry_topic(self: &Arc<Self>, group: &str, queues: i32, unit_mode: bool) {

@@ -2,13 +2,15 @@
 
 mod heartbeat;
 mod registry;
+mod remembered;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) use heartbeat::{SYS_FLAG_UNIT, SYS_FLAG_UNIT_SUBSCRIBED};
-pub(crate) use registry::ClientRegistry;
+pub(crate) use registry::{ClientRegistry, Subscribed, Subscription};
+pub(crate) use remembered::RememberedSubscriptions;
 
 /// A connection, as a frontend has it. Calls come from any thread and must not block.
 pub trait ClientChannel: Debug + Send + Sync + 'static {

@@ -51,7 +51,7 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    fn new(data: &SubscriptionData) -> Self {
+    pub(super) fn new(data: &SubscriptionData) -> Self {
         Self {
             data: Arc::new(data.clone()),
             filter: TagFilter::of_subscription(data),

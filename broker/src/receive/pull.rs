@@ -10,7 +10,7 @@ use super::filter::is_tag;
 use super::scan::{Room, Scan, Visit};
 use super::{Empty, PullError, PullOutcome, PullPlace, PullRequest, PullStatus, Pulled, TagFilter};
 use crate::broker::Broker;
-use crate::client::MessageModel;
+use crate::client::{MessageModel, Subscribed, Subscription};
 use crate::group::GroupConfig;
 use crate::text::Text;
 use crate::topic::{TopicConfig, perm};
@@ -205,14 +205,12 @@ impl Broker {
         let (filter, expression_type) = match &request.subscription {
             Some(inline) => (TagFilter::of_inline(inline)?, inline.expression_type.clone()),
             None => {
-                let subscribed = self.clients.subscribed(&request.group, &request.topic);
-                let subscribed = subscribed.ok_or(PullError::GroupNotOnline)?;
-                if !group.consume_broadcast_enable && subscribed.message_model == MessageModel::Broadcasting {
+                let (message_model, subscription) = self.subscription_of(request)?;
+                if !group.consume_broadcast_enable && message_model == MessageModel::Broadcasting {
                     return Err(PullError::BroadcastForbidden {
                         group: request.group.clone(),
                     });
                 }
-                let subscription = subscribed.subscription.ok_or(PullError::SubscriptionNotExist)?;
                 if subscription.data.version < request.sub_version {
                     return Err(PullError::SubscriptionNotLatest);
                 }
@@ -227,6 +225,28 @@ impl Broker {
             Ok(filter)
         } else {
             Err(PullError::FilterNotSupported { expression_type })
+        }
+    }
+}
+
+impl Broker {
+    /// The subscription that a pull goes by: that of the group's connected members or, until their next heartbeat, the one that
+    /// is remembered, if the pull does not speak of a newer one.
+    fn subscription_of(&self, request: &PullRequest) -> Result<(MessageModel, Subscription), PullError> {
+        let live = self.clients.subscribed(&request.group, &request.topic);
+        let refusal = match live {
+            Some(Subscribed {
+                message_model,
+                subscription: Some(subscription),
+            }) => return Ok((message_model, subscription)),
+            Some(_) => PullError::SubscriptionNotExist,
+            None => PullError::GroupNotOnline,
+        };
+        match self.state.subscriptions.get(&request.group, &request.topic) {
+            Some(kept) if kept.subscription.data.version >= request.sub_version => {
+                Ok((kept.message_model, kept.subscription))
+            }
+            _ => Err(refusal),
         }
     }
 }

@@ -8,9 +8,11 @@
 //! kind 3  group put      u8 version, bool only if absent, group config
 //! kind 4  group delete   u8 version, text group, bool with its offsets
 //! kind 5  offsets        u8 version, u32 count, then text group, text topic, u32 queue id, i64 offset for each
-//! kind 6  nothing        u8 version
+//! kind 6  subscriptions  u8 version, text group, bool broadcasting, u32 count, then for each text topic, text expression,
+//!                        text its type, bool by class, i64 version, u32 count of tag hashes, i32 each
 //!
-//! checkpoint             u32 magic, u16 version, then topics, floors, groups, offsets, timers, each as u64 size, bytes
+//! checkpoint             u32 magic, u16 version, then topics, floors, groups, offsets, timers,
+//!                        subscriptions, each as u64 size, bytes
 //! ```
 //!
 //! The checkpoint holds all that records before it meant, so that they may expire.
@@ -25,6 +27,7 @@ use kourou_engine::{Arrival, View};
 
 pub(crate) use codec::{Fields, Writer};
 
+use crate::client::{MessageModel, RememberedSubscriptions, SubscriptionData};
 use crate::group::{GroupConfig, GroupTable};
 use crate::name::SCHEDULE_TOPIC;
 use crate::offset::OffsetTable;
@@ -61,6 +64,12 @@ pub(crate) enum Change<'a> {
         group: &'a str,
         with_offsets: bool,
     },
+    /// A group subscribes to topics, or anew.
+    Subscribed {
+        group: &'a str,
+        message_model: MessageModel,
+        news: &'a [&'a SubscriptionData],
+    },
 }
 
 const TOPIC_PUT: u32 = 1;
@@ -68,6 +77,7 @@ const TOPIC_DELETE: u32 = 2;
 const GROUP_PUT: u32 = 3;
 const GROUP_DELETE: u32 = 4;
 const OFFSETS: u32 = 5;
+const SUBSCRIBED: u32 = 6;
 
 impl Change<'_> {
     /// The record's kind and payload.
@@ -104,6 +114,14 @@ impl Change<'_> {
                 out.text(group);
                 out.bool(*with_offsets);
                 GROUP_DELETE
+            }
+            Self::Subscribed {
+                group,
+                message_model,
+                news,
+            } => {
+                RememberedSubscriptions::encode_news(group, *message_model, news, &mut out);
+                SUBSCRIBED
             }
         };
         (kind as u16, out.finish())
@@ -153,6 +171,7 @@ pub(crate) struct State {
     pub(crate) groups: GroupTable,
     pub(crate) offsets: OffsetTable,
     pub(crate) timers: TimerTable,
+    pub(crate) subscriptions: RememberedSubscriptions,
     pub(crate) holds: Holds,
     pub(crate) listener: OnceLock<Arc<dyn Listener>>,
 }
@@ -182,6 +201,7 @@ impl State {
                 let topic = fields.text()?;
                 self.topics.remove(topic, store_ms);
                 self.offsets.remove_topic(topic);
+                self.subscriptions.remove_topic(topic);
                 for _ in 0..fields.count()? {
                     let (queue_id, end) = (fields.u32()?, fields.u64()?);
                     self.floors.set(QueueKey { topic, queue_id }, end);
@@ -195,6 +215,7 @@ impl State {
             GROUP_DELETE => {
                 let group = fields.text()?;
                 self.groups.remove(group, store_ms);
+                self.subscriptions.remove_group(group);
                 if fields.bool()? {
                     self.offsets.remove_group(group);
                 }
@@ -209,6 +230,7 @@ impl State {
                     }
                 }
             }
+            SUBSCRIBED => self.subscriptions.apply(&mut fields)?,
             _ => return None,
         }
         Some(())
@@ -255,6 +277,7 @@ impl View for State {
             self.groups.encode(),
             self.offsets.encode(),
             self.timers.encode(),
+            self.subscriptions.encode(),
         ] {
             out.section(&section);
         }
@@ -285,6 +308,7 @@ impl View for State {
         section("groups", &|fields| self.groups.restore(fields))?;
         section("offsets", &|fields| self.offsets.restore(fields))?;
         section("timers", &|fields| self.timers.restore(fields))?;
+        section("subscriptions", &|fields| self.subscriptions.restore(fields))?;
         if fields.is_empty() {
             Ok(())
         } else {

@@ -14,6 +14,7 @@ fn fresh() -> State {
         groups: GroupTable::new(),
         offsets: OffsetTable::new(),
         timers: TimerTable::default(),
+        subscriptions: RememberedSubscriptions::default(),
         holds: Holds::new(1),
         listener: OnceLock::new(),
     }

@@ -2,9 +2,10 @@
 
 use kourou_broker::client::{ConsumerData, HeartbeatData, MessageModel};
 use kourou_broker::group::GroupConfig;
+use kourou_broker::receive::{PullError, PullOutcome, PullRequest};
 use kourou_broker::{QueueKey, QueueName};
 
-use crate::rig::{Channel, Rig, heartbeat, subscription};
+use crate::rig::{Channel, Got, Rig, heartbeat, pull, subscription, text, views};
 
 fn ids(rig: &Rig) -> Vec<String> {
     rig.broker
@@ -240,4 +241,52 @@ fn locks_are_for_queues_that_exist() {
         rig.broker.lock_queues("g", "b", &keys),
         [true, false, false, true]
     );
+}
+
+/// Heartbeats come every half minute. A consumer that lost its broker, or its connection, must not wait for the next one.
+#[test]
+fn a_subscription_outlives_the_connection_and_the_broker() {
+    let rig = Rig::new();
+    rig.put_tagged("orders", "one", "a");
+    rig.put_tagged("orders", "two", "b");
+    let by_heartbeat = |version| PullRequest {
+        subscription: None,
+        sub_version: version,
+        ..pull("orders", 0)
+    };
+    let group = by_heartbeat(0).group;
+    assert_eq!(
+        rig.pull(&by_heartbeat(7)).unwrap_err().response_code(),
+        24,
+        "nobody has subscribed"
+    );
+
+    let channel = Channel::new(1);
+    rig.beat(
+        &channel,
+        &heartbeat("c1", &group, &[subscription("orders", &["b"], 7)]),
+    );
+    rig.pump();
+    rig.broker.channel_closed(1);
+    let bodies = |rig: &Rig, version| {
+        let found = match rig.pull(&by_heartbeat(version))? {
+            Got::Cold(cold) => match cold.load()? {
+                PullOutcome::Found(found) => found,
+                other => panic!("{other:?}"),
+            },
+            got => got.found(),
+        };
+        let bodies = views(&found).iter().map(|record| text(record.body())).collect();
+        Ok::<Vec<String>, PullError>(bodies)
+    };
+    assert_eq!(bodies(&rig, 7).unwrap(), ["two"]);
+    let rig = rig.power_cut();
+    assert_eq!(bodies(&rig, 7).unwrap(), ["two"]);
+    assert_eq!(
+        bodies(&rig, 8).unwrap_err().response_code(),
+        24,
+        "a newer one is not known yet"
+    );
+    let rig = rig.restart();
+    assert_eq!(bodies(&rig, 6).unwrap(), ["two"]);
 }
