@@ -96,7 +96,12 @@ impl Engine {
         let disk_ref = disk.as_ref();
         disk_ref
             .create_dir_all(&layout.root)
-            .map_err(OpenError::io("create", &layout.root))?;
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => OpenError::NotAFolder {
+                    path: layout.root.clone(),
+                },
+                _ => OpenError::io("create", &layout.root)(source),
+            })?;
         store::refuse_foreign(disk_ref, &layout)?;
         let lock = store::lock(disk_ref, &layout)?;
         for dir in [&layout.log, &layout.index] {

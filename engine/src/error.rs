@@ -20,6 +20,12 @@ pub enum OpenError {
         /// Process id as the holder wrote it into the lock file, or "unknown".
         pid: String,
     },
+    /// What should be the store's folder is something else.
+    #[error("{} is not a folder; a store needs one of its own", path.display())]
+    NotAFolder {
+        /// The path, as it was given.
+        path: PathBuf,
+    },
     /// The folder holds something, but not a store.
     #[error(
         "{} is not a kourou store: it holds {found:?} but no identity file; choose an empty or new folder",

@@ -328,6 +328,19 @@ fn a_folder_of_somebody_else_is_left_alone() {
 }
 
 #[test]
+fn a_file_is_no_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, "").unwrap();
+    for path in [path.clone(), path.join("below")] {
+        let disk = Arc::new(StdDisk::new(&path, WriterKind::Blocking));
+        let error =
+            Engine::open(Options::new(&path), disk, Arc::new(SystemClock), Arc::new(NoView)).unwrap_err();
+        assert!(matches!(&error, OpenError::NotAFolder { .. }), "{error}");
+    }
+}
+
+#[test]
 fn followers_are_woken() {
     let options = Options {
         threads: Threads::Background,
