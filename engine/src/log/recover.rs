@@ -130,12 +130,13 @@ pub(crate) fn recover(
     let (replay, tail) = replay.run(&segments, checkpoint.position)?;
 
     let mut segments = segments;
-    // A segment beyond the tail was prepared and never used, or belongs to a relaxed life's lost end.
-    while segments.last().is_some_and(|last| last.start > tail) {
-        if let Some(unused) = segments.pop() {
-            disk.remove(&unused.path)
-                .map_err(OpenError::io("remove", &unused.path))?;
-        }
+    // A segment beyond the tail was prepared and never used, or belongs to a relaxed life's lost end. Gone for good before the log
+    // can grow into its place; the last one first, so that a crash leaves no gap.
+    let kept = segments.partition_point(|segment| segment.start <= tail);
+    for unused in segments.drain(kept..).rev() {
+        disk.remove(&unused.path)
+            .and_then(|()| disk.sync_dir(&layout.log))
+            .map_err(OpenError::io("remove", &unused.path))?;
     }
     let partial = match segments.last() {
         Some(last) if tail < last.start + segment_size_bytes => last_block(last, tail)?,
