@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::disk::{Disk, OpenMode};
+use crate::error::StopReason;
 use crate::index::{Frozen, QueueIndex};
-use crate::log::pending::Pending;
+use crate::log::pending::{Pending, Shut};
 use crate::log::recover::write_index;
 use crate::log::tail::TailCache;
 use crate::options::{Flush, Options};
@@ -208,13 +209,24 @@ impl Shared {
         let Some(segment) = position.checked_sub(1).and_then(|last| self.segments.find(last)) else {
             return;
         };
-        if let Err(error) = segment.file.sync() {
-            tracing::error!(
-                file = %segment.path.display(),
-                %error,
-                "a sync of relaxed writes failed: a loss of power may lose them"
-            );
-        }
+        self.sync_relaxed(&segment);
+    }
+
+    /// Makes what the page cache holds of a relaxed log's segment durable; whether it is. After a failure the kernel may have
+    /// dropped the bytes, and a later success would not bring them back: the log stops, as after a failed write.
+    fn sync_relaxed(&self, segment: &Segment) -> bool {
+        let Err(source) = segment.file.sync() else {
+            return true;
+        };
+        tracing::error!(file = %segment.path.display(), error = %source, "the commit log has stopped: a sync failed");
+        let position = segment.start;
+        self.pending
+            .shut(Shut::Stopped(Arc::new(StopReason { position, source })));
+        false
+    }
+
+    fn is_stopped(&self) -> bool {
+        matches!(self.pending.why_shut(), Some(Shut::Stopped(_)))
     }
 
     fn run_job(&self, job: Job) {
@@ -224,6 +236,8 @@ impl Shared {
                     tracing::warn!(file = %segment.path.display(), %error, "a complete segment could not be mapped");
                 }
             }
+            // It would speak of records that may be lost.
+            Job::Checkpoint(_) if self.is_stopped() => {}
             Job::Checkpoint(mut checkpoint) => {
                 if let Err(error) = self.write_checkpoint(&mut checkpoint) {
                     tracing::warn!(%error, "a checkpoint could not be written; a restart will read more of the log");
@@ -234,8 +248,8 @@ impl Shared {
     }
 
     fn seal(&self, segment: &Segment, frozen: Arc<Frozen>) -> io::Result<()> {
-        if self.options.flush == Flush::Relaxed {
-            segment.file.sync()?;
+        if self.options.flush == Flush::Relaxed && !self.sync_relaxed(segment) {
+            return Ok(());
         }
         segment.seal(frozen.data_end)?;
         self.index

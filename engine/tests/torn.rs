@@ -7,7 +7,7 @@ mod harness;
 use std::path::Path;
 
 use harness::{Store, dir, message, small, state_record};
-use kourou_engine::disk::sim::{SimDisk, Survivors, Tear};
+use kourou_engine::disk::sim::{Op, SimDisk, Survivors, Tear};
 use kourou_engine::{AppendError, Health, OpenError, ReadError};
 
 fn segment() -> std::path::PathBuf {
@@ -145,6 +145,59 @@ fn a_failed_write_stops_the_log_until_it_is_reopened() {
             .append_blocking(message("orders", 0, 9, 100))
             .unwrap();
     }
+}
+
+/// A relaxed log answers before it syncs. When a sync fails its bytes may be gone, whatever a later sync says: the log stops.
+#[test]
+fn a_failed_sync_stops_a_relaxed_log() {
+    let options = || kourou_engine::Options {
+        flush: kourou_engine::Flush::Relaxed,
+        ..small()
+    };
+    // Fills a segment and rolls to the next; the sync of the first one follows.
+    let run = |disk: &SimDisk| {
+        let store = Store::open(disk, options()).unwrap();
+        let mut stored = 0;
+        while store.engine.segment_count() < 2 {
+            store
+                .engine
+                .append_blocking(message("orders", 0, stored, 5_000))
+                .unwrap();
+            stored += 1;
+        }
+        (store, stored)
+    };
+    let dry = SimDisk::new();
+    run(&dry);
+    let trace = dry.trace();
+    let second = dir().join("log").join("00000000000000065536");
+    let rolled = trace
+        .iter()
+        .position(|op| *op == Op::Create { path: second.clone() })
+        .unwrap();
+    let is_sync = |op: &Op| *op == Op::Sync { path: segment() };
+    let sync = rolled + trace[rolled..].iter().position(is_sync).unwrap();
+
+    let disk = SimDisk::new();
+    disk.fail_sync_once_dropping(sync as u64);
+    let (store, stored) = run(&disk);
+    let error = store
+        .engine
+        .append_blocking(message("orders", 0, stored, 100))
+        .unwrap_err();
+    assert!(matches!(error, AppendError::Stopped(_)), "{error}");
+    assert!(store.engine.close().is_err());
+    drop(store);
+    let store = Store::open(&disk.after_power_cut(Survivors::None), options()).unwrap();
+    let messages = store.messages().remove(&("orders".into(), 0)).unwrap_or_default();
+    assert!(
+        messages.iter().copied().eq(0..messages.len() as u64),
+        "a whole beginning: {messages:?}"
+    );
+    store
+        .engine
+        .append_blocking(message("orders", 0, 1_000, 100))
+        .unwrap();
 }
 
 /// A full disk refuses messages, takes state records from its reserve, serves reads, and recovers by itself.

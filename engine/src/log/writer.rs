@@ -115,6 +115,13 @@ impl Writer {
     }
 
     fn write_taken(&mut self) {
+        // Somebody else may have stopped the log: a failed sync of a relaxed one.
+        if let Some(Shut::Stopped(reason)) = self.shared.pending.why_shut() {
+            for append in self.taken.drain(..) {
+                append.fail(AppendError::Stopped(Arc::clone(&reason)));
+            }
+            return;
+        }
         self.waiting.extend(self.taken.drain(..));
         while let Some(next) = self.waiting.front() {
             let size_bytes = next.size_bytes();
