@@ -8,7 +8,7 @@ use std::path::Path;
 
 use harness::{Store, dir, message, small, state_record};
 use kourou_engine::disk::sim::{Op, SimDisk, Survivors, Tear};
-use kourou_engine::{AppendError, Health, OpenError, ReadError};
+use kourou_engine::{AppendError, Appended, Health, OpenError, ReadError};
 
 fn segment() -> std::path::PathBuf {
     dir().join("log").join("00000000000000000000")
@@ -63,19 +63,22 @@ fn the_rest_of_a_torn_group_never_joins_a_later_one() {
     assert!(tried > 3, "only {tried} seeds tore the group as wanted");
 }
 
+fn ten_messages(store: &Store) -> Vec<Appended> {
+    let append = |number| {
+        store
+            .engine
+            .append_blocking(message("orders", 0, number, 100))
+            .unwrap()
+    };
+    (0..10).map(append).collect()
+}
+
 /// Damage that is not a torn tail is reported with its place, and nothing is cut.
 #[test]
 fn damage_before_a_whole_group_is_reported_not_cut() {
     let disk = SimDisk::new();
     let store = Store::open(&disk, small()).unwrap();
-    let stored: Vec<_> = (0..10)
-        .map(|number| {
-            store
-                .engine
-                .append_blocking(message("orders", 0, number, 100))
-                .unwrap()
-        })
-        .collect();
+    let stored = ten_messages(&store);
     let disk = disk.after_kill();
     disk.flip_bit(&segment(), stored[4].position + 150, 3).unwrap();
     let before = disk.content(&segment()).unwrap();
@@ -92,14 +95,7 @@ fn damage_before_a_whole_group_is_reported_not_cut() {
 fn a_flipped_bit_is_found_on_reading_and_costs_one_record() {
     let disk = SimDisk::new();
     let store = Store::open(&disk, small()).unwrap();
-    let stored: Vec<_> = (0..10)
-        .map(|number| {
-            store
-                .engine
-                .append_blocking(message("orders", 0, number, 100))
-                .unwrap()
-        })
-        .collect();
+    let stored = ten_messages(&store);
     store.engine.close().unwrap();
     disk.flip_bit(&segment(), stored[4].position + 150, 3).unwrap();
     let store = Store::open(&disk, small()).unwrap();

@@ -39,12 +39,7 @@ pub(crate) struct Segment {
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn DiskFile>,
     /// Set once nobody writes the segment any more.
-    sealed: OnceLock<Mapped>,
-}
-
-#[derive(Debug)]
-struct Mapped {
-    bytes: Bytes,
+    mapped: OnceLock<Bytes>,
 }
 
 impl Segment {
@@ -53,7 +48,7 @@ impl Segment {
             start,
             path,
             file,
-            sealed: OnceLock::new(),
+            mapped: OnceLock::new(),
         }
     }
 
@@ -67,10 +62,10 @@ impl Segment {
     /// # Errors
     /// What the disk says; the segment is then read without a mapping, and this may be tried again.
     pub(crate) fn seal(&self, data_end: u64) -> std::io::Result<()> {
-        if self.sealed.get().is_none() {
+        if self.mapped.get().is_none() {
             let bytes = self.file.map(data_end - self.start)?;
             // Losing a race means that somebody else mapped the same bytes.
-            let _lost = self.sealed.set(Mapped { bytes });
+            let _lost = self.mapped.set(bytes);
         }
         Ok(())
     }
@@ -81,12 +76,12 @@ impl Segment {
     /// What the disk says.
     pub(crate) fn read(&self, position: u64, size_bytes: usize) -> std::io::Result<Bytes> {
         let offset = self.offset(position);
-        if let Some(mapped) = self.sealed.get() {
+        if let Some(mapped) = self.mapped.get() {
             let range = usize::try_from(offset)
                 .ok()
                 .and_then(|start| Some(start..start.checked_add(size_bytes)?));
-            if let Some(range) = range.filter(|range| range.end <= mapped.bytes.len()) {
-                let slice = mapped.bytes.slice(range);
+            if let Some(range) = range.filter(|range| range.end <= mapped.len()) {
+                let slice = mapped.slice(range);
                 self.file.populate(&slice)?;
                 return Ok(slice);
             }
