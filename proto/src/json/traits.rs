@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::BytesMut;
+
 use crate::text::lossy;
 
 use super::{JsonError, JsonErrorKind, JsonLimits, KeyStyle, Reader, Writer};
@@ -53,9 +55,10 @@ pub fn from_slice<T: FromJson>(bytes: &[u8]) -> Result<T, JsonError> {
 
 /// Writes a whole document.
 pub fn to_vec<T: ToJson + ?Sized>(value: &T, style: KeyStyle) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
+    let mut out = BytesMut::with_capacity(256);
     value.to_json(&mut Writer::new(&mut out, style));
-    out
+    // Nobody else has a part of it, so this moves it.
+    out.into()
 }
 
 impl FromJson for String {

@@ -1,5 +1,7 @@
 //! Writes JSON in the shape the other side reads.
 
+use bytes::{BufMut, BytesMut};
+
 use crate::text::Decimal;
 
 /// How keys that are not text are written.
@@ -15,13 +17,13 @@ pub enum KeyStyle {
 /// Appends one JSON document to a buffer. Keys are written in the order they are given; Java writes them sorted.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut BytesMut,
     style: KeyStyle,
 }
 
 impl<'a> Writer<'a> {
     /// Appends to `out`.
-    pub fn new(out: &'a mut Vec<u8>, style: KeyStyle) -> Self {
+    pub fn new(out: &'a mut BytesMut, style: KeyStyle) -> Self {
         Self { out, style }
     }
 
@@ -32,24 +34,24 @@ impl<'a> Writer<'a> {
 
     /// `{`
     pub fn open_object(&mut self) {
-        self.out.push(b'{');
+        self.out.put_u8(b'{');
     }
 
     /// `}`, taking back the comma after the last member.
     pub fn close_object(&mut self) {
         self.take_comma();
-        self.out.push(b'}');
+        self.out.put_u8(b'}');
     }
 
     /// `[`
     pub fn open_array(&mut self) {
-        self.out.push(b'[');
+        self.out.put_u8(b'[');
     }
 
     /// `]`, taking back the comma after the last element.
     pub fn close_array(&mut self) {
         self.take_comma();
-        self.out.push(b']');
+        self.out.put_u8(b']');
     }
 
     /// A quoted key and its colon.
@@ -60,12 +62,12 @@ impl<'a> Writer<'a> {
 
     /// `:`
     pub fn colon(&mut self) {
-        self.out.push(b':');
+        self.out.put_u8(b':');
     }
 
     /// `,` after a member or an element; the closing bracket takes the last one back.
     pub fn comma(&mut self) {
-        self.out.push(b',');
+        self.out.put_u8(b',');
     }
 
     /// Text that needs no escaping: a number or a literal.
@@ -89,9 +91,9 @@ impl<'a> Writer<'a> {
 
     /// A quoted string.
     pub fn string(&mut self, text: &str) {
-        self.out.push(b'"');
+        self.out.put_u8(b'"');
         escape_into(self.out, text);
-        self.out.push(b'"');
+        self.out.put_u8(b'"');
     }
 
     /// An integer as a key, quoted or not by style.
@@ -99,9 +101,9 @@ impl<'a> Writer<'a> {
         match self.style {
             KeyStyle::Fastjson => self.integer(key),
             KeyStyle::Standard => {
-                self.out.push(b'"');
+                self.out.put_u8(b'"');
                 self.integer(key);
-                self.out.push(b'"');
+                self.out.put_u8(b'"');
             }
         }
         self.colon();
@@ -109,13 +111,13 @@ impl<'a> Writer<'a> {
 
     fn take_comma(&mut self) {
         if self.out.last() == Some(&b',') {
-            self.out.pop();
+            self.out.truncate(self.out.len() - 1);
         }
     }
 }
 
 /// Appends `text` with everything escaped that may not stand inside quotes.
-pub(crate) fn escape_into(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn escape_into(out: &mut BytesMut, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut rest = text.as_bytes();
     loop {
@@ -137,8 +139,8 @@ pub(crate) fn escape_into(out: &mut Vec<u8>, text: &str) {
             0x0c => out.extend_from_slice(b"\\f"),
             control => {
                 out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(control >> 4)]);
-                out.push(HEX[usize::from(control & 15)]);
+                out.put_u8(HEX[usize::from(control >> 4)]);
+                out.put_u8(HEX[usize::from(control & 15)]);
             }
         }
         rest = &rest[plain + 1..];
@@ -151,9 +153,9 @@ mod tests {
 
     #[test]
     fn escapes_as_java_does() {
-        let mut out = Vec::new();
+        let mut out = BytesMut::new();
         escape_into(&mut out, "a\u{1}b\u{2}\"\\\n\u{1f}\u{20ac}");
-        assert_eq!(out, "a\\u0001b\\u0002\\\"\\\\\\n\\u001F\u{20ac}".as_bytes());
+        assert_eq!(&out[..], "a\\u0001b\\u0002\\\"\\\\\\n\\u001F\u{20ac}".as_bytes());
     }
 
     #[test]
@@ -162,7 +164,7 @@ mod tests {
             (KeyStyle::Fastjson, "{0:1,\"k\":[]}"),
             (KeyStyle::Standard, "{\"0\":1,\"k\":[]}"),
         ] {
-            let mut out = Vec::new();
+            let mut out = BytesMut::new();
             let mut writer = Writer::new(&mut out, style);
             writer.open_object();
             writer.integer_key(0);

@@ -7,8 +7,8 @@ use super::fields::HeaderFields;
 use super::frame::Frame;
 use super::header::{EncodeError, FLAG_ONEWAY, FLAG_RESPONSE, Header, HeaderCodec, HeaderError};
 
-/// A request or a response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A request or a response. The default one means nothing; it is for [`Command::decode_into`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Command {
     /// How the header came, or is to go.
     pub codec: HeaderCodec,
@@ -39,6 +39,17 @@ impl Command {
             header,
             body: frame.body,
         })
+    }
+
+    /// Looks into a frame, in the memory that this command has: see [`Header::decode_into`].
+    ///
+    /// # Errors
+    /// As [`Command::decode`]; what this command holds then means nothing.
+    pub fn decode_into(&mut self, frame: Frame) -> Result<(), HeaderError> {
+        self.header.decode_into(frame.codec, &frame.header)?;
+        self.codec = frame.codec;
+        self.body = frame.body;
+        Ok(())
     }
 
     /// An answer to this request: same codec, same opaque, still without fields, remark and body.

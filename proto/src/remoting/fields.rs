@@ -7,6 +7,9 @@ use thiserror::Error;
 use super::command::Command;
 use crate::text::Decimal;
 
+/// Memory for text that is kept for the next header.
+const KEPT_TEXT_BYTES_MAX: usize = 16 * 1024;
+
 /// Named text values in the order they were received or added.
 ///
 /// One buffer holds all text, so that decoding a header allocates twice, however many fields it has. A name may
@@ -42,6 +45,15 @@ impl ExtFields {
         }
     }
 
+    /// Takes every field out and keeps the memory, unless that is more than ordinary headers need.
+    pub fn clear(&mut self) {
+        if self.text.capacity() > KEPT_TEXT_BYTES_MAX {
+            self.text = String::new();
+        }
+        self.text.clear();
+        self.spans.clear();
+    }
+
     /// Adds a field behind the others.
     pub fn push(&mut self, key: &str, value: &str) {
         let start = self.text.len();
@@ -51,14 +63,20 @@ impl ExtFields {
     }
 
     /// Adds a field whose value is written by `value`, which must only append.
-    pub(crate) fn push_with<E>(
+    ///
+    /// # Errors
+    /// Those of `value`; no field has been added then.
+    pub fn push_with<E>(
         &mut self,
         key: &str,
         value: impl FnOnce(&mut String) -> Result<(), E>,
     ) -> Result<(), E> {
         let start = self.text.len();
         self.text.push_str(key);
-        value(&mut self.text)?;
+        if let Err(error) = value(&mut self.text) {
+            self.text.truncate(start);
+            return Err(error);
+        }
         self.push_span(start, key.len());
         Ok(())
     }

@@ -65,13 +65,13 @@ struct BrokerHandler {
 }
 
 impl Handler for BrokerHandler {
-    fn on_command(&mut self, connection: &Arc<Connection>, command: Command) {
+    fn on_command(&mut self, connection: &Arc<Connection>, command: &Command) {
         if command.is_response() {
             // What we push is oneway, so nothing is expected.
             tracing::trace!(peer = %connection.peer(), opaque = command.opaque(), "an answer to no question");
             return;
         }
-        let reply = connection.ticket(&command);
+        let reply = connection.ticket(command);
         self.dispatch(command, reply);
     }
 
@@ -82,98 +82,92 @@ impl Handler for BrokerHandler {
 
 impl BrokerHandler {
     /// The table of codes. The first few are the busy ones.
-    fn dispatch(&self, request: Command, reply: ReplyTo) {
+    fn dispatch(&self, request: &Command, reply: ReplyTo) {
         let port = &self.port;
         let broker = &port.broker;
         match request.code() {
             RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_MESSAGE | RequestCode::SEND_BATCH_MESSAGE => {
-                send::send(broker, &request, reply);
+                send::send(broker, request, reply);
             }
-            RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => pull::pull(port, &request, reply),
-            RequestCode::UPDATE_CONSUMER_OFFSET => offsets::update(broker, &request, reply),
+            RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => pull::pull(port, request, reply),
+            RequestCode::UPDATE_CONSUMER_OFFSET => offsets::update(broker, request, reply),
             RequestCode::QUERY_CONSUMER_OFFSET => {
-                answer_with(&request, reply, |r, c| offsets::query(broker, r, c))
+                answer_with(request, reply, |r, c| offsets::query(broker, r, c))
             }
             RequestCode::HEART_BEAT => {
-                answer_with(&request, reply, |r, c| {
+                answer_with(request, reply, |r, c| {
                     clients::heartbeat(broker, &self.channel, r, c)
                 });
             }
             RequestCode::GET_CONSUMER_LIST_BY_GROUP => {
-                answer_with(&request, reply, |r, c| clients::consumer_ids(broker, r, c));
+                answer_with(request, reply, |r, c| clients::consumer_ids(broker, r, c));
             }
             RequestCode::UNREGISTER_CLIENT => {
-                answer_with(&request, reply, |r, c| {
+                answer_with(request, reply, |r, c| {
                     clients::unregister(broker, &self.channel, r, c)
                 });
             }
-            RequestCode::CHECK_CLIENT_CONFIG => answer_with(&request, reply, clients::check_config),
+            RequestCode::CHECK_CLIENT_CONFIG => answer_with(request, reply, clients::check_config),
             RequestCode::GET_CONSUMER_CONNECTION_LIST => {
-                answer_with(&request, reply, |r, c| {
-                    clients::consumer_connections(broker, r, c)
-                });
+                answer_with(request, reply, |r, c| clients::consumer_connections(broker, r, c));
             }
             RequestCode::GET_PRODUCER_CONNECTION_LIST => {
-                answer_with(&request, reply, |r, c| {
-                    clients::producer_connections(broker, r, c)
-                });
+                answer_with(request, reply, |r, c| clients::producer_connections(broker, r, c));
             }
-            RequestCode::CONSUMER_SEND_MSG_BACK => send_back::send_back(port, &request, reply),
-            RequestCode::VIEW_MESSAGE_BY_ID => send_back::view(port, &request, reply),
-            RequestCode::LOCK_BATCH_MQ => answer_with(&request, reply, |r, c| locks::lock(broker, r, c)),
-            RequestCode::UNLOCK_BATCH_MQ => answer_with(&request, reply, |r, c| locks::unlock(broker, r, c)),
-            RequestCode::GET_MAX_OFFSET => answer_with(&request, reply, |r, c| offsets::max(broker, r, c)),
-            RequestCode::GET_MIN_OFFSET => answer_with(&request, reply, |r, c| offsets::min(broker, r, c)),
+            RequestCode::CONSUMER_SEND_MSG_BACK => send_back::send_back(port, request, reply),
+            RequestCode::VIEW_MESSAGE_BY_ID => send_back::view(port, request, reply),
+            RequestCode::LOCK_BATCH_MQ => answer_with(request, reply, |r, c| locks::lock(broker, r, c)),
+            RequestCode::UNLOCK_BATCH_MQ => answer_with(request, reply, |r, c| locks::unlock(broker, r, c)),
+            RequestCode::GET_MAX_OFFSET => answer_with(request, reply, |r, c| offsets::max(broker, r, c)),
+            RequestCode::GET_MIN_OFFSET => answer_with(request, reply, |r, c| offsets::min(broker, r, c)),
             RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => {
-                answer_with(&request, reply, |r, c| offsets::by_time(broker, r, c));
+                answer_with(request, reply, |r, c| offsets::by_time(broker, r, c));
             }
             RequestCode::GET_EARLIEST_MSG_STORETIME => {
-                answer_with(&request, reply, |r, c| offsets::earliest(broker, r, c));
+                answer_with(request, reply, |r, c| offsets::earliest(broker, r, c));
             }
             RequestCode::GET_ALL_CONSUMER_OFFSET => {
-                answer_with(&request, reply, |_, c| Ok(offsets::all(broker, c)))
+                answer_with(request, reply, |_, c| Ok(offsets::all(broker, c)))
             }
             _ => self.dispatch_admin(request, reply),
         }
     }
 
-    fn dispatch_admin(&self, request: Command, reply: ReplyTo) {
+    fn dispatch_admin(&self, request: &Command, reply: ReplyTo) {
         let broker = &self.port.broker;
         match request.code() {
-            RequestCode::UPDATE_AND_CREATE_TOPIC => topics::put(broker, &request, reply),
-            RequestCode::DELETE_TOPIC_IN_BROKER => topics::delete(broker, &request, reply),
+            RequestCode::UPDATE_AND_CREATE_TOPIC => topics::put(broker, request, reply),
+            RequestCode::DELETE_TOPIC_IN_BROKER => topics::delete(broker, request, reply),
             RequestCode::GET_ALL_TOPIC_CONFIG => {
-                answer_with(&request, reply, |r, c| topics::all(broker, r, c))
+                answer_with(request, reply, |r, c| topics::all(broker, r, c))
             }
-            RequestCode::GET_TOPIC_CONFIG => answer_with(&request, reply, |r, c| topics::one(broker, r, c)),
+            RequestCode::GET_TOPIC_CONFIG => answer_with(request, reply, |r, c| topics::one(broker, r, c)),
             RequestCode::GET_TOPIC_STATS_INFO => {
-                answer_with(&request, reply, |r, c| topics::stats(broker, r, c))
+                answer_with(request, reply, |r, c| topics::stats(broker, r, c))
             }
             RequestCode::QUERY_TOPIC_CONSUME_BY_WHO => {
-                answer_with(&request, reply, |r, c| topics::groups(broker, r, c));
+                answer_with(request, reply, |r, c| topics::groups(broker, r, c));
             }
             RequestCode::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => {
-                answer_with(&request, reply, |_, c| Ok(topics::system(broker, c)));
+                answer_with(request, reply, |_, c| Ok(topics::system(broker, c)));
             }
-            RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => groups::put(broker, &request, reply),
-            RequestCode::DELETE_SUBSCRIPTIONGROUP => groups::delete(broker, &request, reply),
+            RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => groups::put(broker, request, reply),
+            RequestCode::DELETE_SUBSCRIPTIONGROUP => groups::delete(broker, request, reply),
             RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => {
-                answer_with(&request, reply, |r, c| groups::all(broker, r, c));
+                answer_with(request, reply, |r, c| groups::all(broker, r, c));
             }
             RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => {
-                answer_with(&request, reply, |r, c| groups::one(broker, r, c));
+                answer_with(request, reply, |r, c| groups::one(broker, r, c));
             }
-            RequestCode::GET_CONSUME_STATS => {
-                answer_with(&request, reply, |r, c| groups::stats(broker, r, c))
-            }
+            RequestCode::GET_CONSUME_STATS => answer_with(request, reply, |r, c| groups::stats(broker, r, c)),
             RequestCode::QUERY_TOPICS_BY_CONSUMER => {
-                answer_with(&request, reply, |r, c| groups::topics(broker, r, c));
+                answer_with(request, reply, |r, c| groups::topics(broker, r, c));
             }
             RequestCode::GET_BROKER_RUNTIME_INFO => {
-                answer_with(&request, reply, |_, c| Ok(runtime::info(broker, c)));
+                answer_with(request, reply, |_, c| Ok(runtime::info(broker, c)));
             }
             RequestCode::GET_BROKER_CONFIG => {
-                answer_with(&request, reply, |_, c| Ok(runtime::config(broker, c)));
+                answer_with(request, reply, |_, c| Ok(runtime::config(broker, c)));
             }
             code => not_supported(code.value()).send(reply),
         }

@@ -193,13 +193,13 @@ struct Answers {
 }
 
 impl Handler for Answers {
-    fn on_command(&mut self, connection: &Arc<Connection>, command: Command) {
+    fn on_command(&mut self, connection: &Arc<Connection>, command: &Command) {
         if command.is_response() {
-            return self.pending.complete(command);
+            return self.pending.complete(command.clone());
         }
         match &self.on_push {
-            Some(on_push) => on_push(&self.address, command),
-            None => not_supported(command.header.code).send(connection.ticket(&command)),
+            Some(on_push) => on_push(&self.address, command.clone()),
+            None => not_supported(command.header.code).send(connection.ticket(command)),
         }
     }
 

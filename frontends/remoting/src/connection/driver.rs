@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use kourou_proto::{Command, FrameDecoder, FrameError, FrameLimits, HeaderError};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,8 +20,8 @@ use crate::limits::{FRAMES_PER_TURN_MAX, READ_SIZE_BYTES_MAX, READ_SIZE_BYTES_MI
 
 /// What a connection's commands are handed to. Called on the connection's task: must not block.
 pub(crate) trait Handler: Send + Unpin {
-    /// One command, in the order of arrival.
-    fn on_command(&mut self, connection: &Arc<Connection>, command: Command);
+    /// One command, in the order of arrival. Its memory is used again for the next: what is to be kept is copied.
+    fn on_command(&mut self, connection: &Arc<Connection>, command: &Command);
 
     /// The connection is over, for whatever reason. Called once.
     fn on_close(&mut self, connection: &Arc<Connection>);
@@ -67,6 +67,8 @@ pub(crate) struct Driver<S, H: Handler> {
     undecoded: bool,
     seen_first_byte: bool,
     read_size_bytes: usize,
+    /// The command that was read last.
+    command: Command,
     output: WriteQueue,
     batch: Vec<Outgoing>,
     idle: Pin<Box<Sleep>>,
@@ -94,6 +96,7 @@ where
             undecoded: false,
             seen_first_byte: false,
             read_size_bytes: READ_SIZE_BYTES_MIN,
+            command: Command::default(),
             output: WriteQueue::default(),
             batch: Vec::new(),
             idle,
@@ -173,8 +176,10 @@ where
         while self.undecoded && *frames_left > 0 && self.may_read() {
             match self.decoder.decode(&mut self.input)? {
                 Some(frame) => {
-                    let command = Command::decode(frame)?;
-                    self.handler.on_command(&self.connection, command);
+                    self.command.decode_into(frame)?;
+                    self.handler.on_command(&self.connection, &self.command);
+                    // What has been read may be given back.
+                    self.command.body = Bytes::new();
                     any = true;
                     *frames_left -= 1;
                 }

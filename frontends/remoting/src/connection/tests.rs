@@ -13,9 +13,9 @@ use super::*;
 struct Tickets(mpsc::Sender<(Command, ReplyTo)>);
 
 impl Handler for Tickets {
-    fn on_command(&mut self, connection: &Arc<Connection>, command: Command) {
-        let ticket = connection.ticket(&command);
-        let _ = self.0.send((command, ticket));
+    fn on_command(&mut self, connection: &Arc<Connection>, command: &Command) {
+        let ticket = connection.ticket(command);
+        let _ = self.0.send((command.clone(), ticket));
     }
 
     fn on_close(&mut self, _: &Arc<Connection>) {}
@@ -27,8 +27,8 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    fn on_command(&mut self, connection: &Arc<Connection>, command: Command) {
-        let ticket = connection.ticket(&command);
+    fn on_command(&mut self, connection: &Arc<Connection>, command: &Command) {
+        let ticket = connection.ticket(command);
         let answer = ticket.command(ResponseCode::SUCCESS);
         ticket.send_records(answer, vec![Bytes::from(vec![7; self.body_bytes])]);
     }

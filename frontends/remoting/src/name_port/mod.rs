@@ -82,12 +82,12 @@ struct NameHandler {
 }
 
 impl Handler for NameHandler {
-    fn on_command(&mut self, connection: &Arc<Connection>, command: Command) {
+    fn on_command(&mut self, connection: &Arc<Connection>, command: &Command) {
         if command.is_response() {
             return;
         }
-        let reply = connection.ticket(&command);
-        self.port.dispatch(connection, &command, reply);
+        let reply = connection.ticket(command);
+        self.port.dispatch(connection, command, reply);
     }
 
     fn on_close(&mut self, connection: &Arc<Connection>) {

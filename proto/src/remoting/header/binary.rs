@@ -57,7 +57,8 @@ impl<'a> Input<'a> {
     }
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
+/// Reads into `header`, which has no remark and no fields.
+pub(super) fn decode(header: &mut Header, bytes: &[u8]) -> Result<(), HeaderError> {
     let mut input = Input {
         rest: bytes,
         part: "fixed part",
@@ -72,35 +73,26 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
     let remark = lossy(input.bytes(remark_len)?);
     input.part = "extension fields";
     let fields_len = input.i32()?;
-    let fields = ext_fields(input.bytes(fields_len)?)?;
+    ext_fields(input.bytes(fields_len)?, &mut header.fields)?;
     if !input.rest.is_empty() {
         return Err(HeaderError::TrailingBytes(input.rest.len()));
     }
-    let code = if flag & FLAG_RESPONSE == 0 {
+    header.code = if flag & FLAG_RESPONSE == 0 {
         RequestCode::from_short(code).value()
     } else {
         i32::from(code)
     };
-    Ok(Header {
-        code,
-        language: Language::from_code(language),
-        version: version.into(),
-        opaque,
-        flag,
-        remark: if remark.is_empty() {
-            None
-        } else {
-            Some(remark.into_owned())
-        },
-        fields,
-    })
+    header.language = Language::from_code(language);
+    header.version = version.into();
+    header.opaque = opaque;
+    header.flag = flag;
+    if !remark.is_empty() {
+        header.remark = Some(remark.into_owned());
+    }
+    Ok(())
 }
 
-fn ext_fields(block: &[u8]) -> Result<ExtFields, HeaderError> {
-    if block.is_empty() {
-        return Ok(ExtFields::new());
-    }
-    let mut fields = ExtFields::with_capacity(block.len());
+fn ext_fields(block: &[u8], fields: &mut ExtFields) -> Result<(), HeaderError> {
     let mut input = Input {
         rest: block,
         part: "extension fields",
@@ -123,7 +115,7 @@ fn ext_fields(block: &[u8]) -> Result<ExtFields, HeaderError> {
         }
         fields.push(&lossy(key), &lossy(value));
     }
-    Ok(fields)
+    Ok(())
 }
 
 /// Codes above sixteen bits are cut, as upstream does and [`RequestCode::from_short`] undoes.

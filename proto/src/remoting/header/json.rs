@@ -1,6 +1,6 @@
 //! The header as a JSON object, keys sorted and nulls left out as fastjson does.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::{Header, HeaderError};
 use crate::json::KeyStyle;
@@ -18,12 +18,10 @@ const LIMITS: JsonLimits = JsonLimits {
     max_containers: MAX_VALUES,
 };
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
+/// Reads into `header`, which has no remark and no fields.
+pub(super) fn decode(header: &mut Header, bytes: &[u8]) -> Result<(), HeaderError> {
     let text = lossy(bytes);
     let mut reader = Reader::new(&text, LIMITS);
-    let mut header = Header::new(0, 0, 0);
-    header.language = Language::Other;
-    header.version = 0;
     let mut problem = None;
     reader.members(|reader| {
         match &*reader.key()? {
@@ -42,7 +40,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
                 };
             }
             "extFields" if reader.peek()? == Kind::Object => {
-                header.fields = ext_fields(reader, bytes.len(), &mut problem)?;
+                header.fields.clear();
+                ext_fields(reader, &mut header.fields, &mut problem)?;
             }
             _ => reader.skip()?,
         }
@@ -51,7 +50,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
     reader.finish()?;
     match problem {
         Some(problem) => Err(problem),
-        None => Ok(header),
+        None => Ok(()),
     }
 }
 
@@ -66,19 +65,18 @@ fn int(reader: &mut Reader<'_>) -> Result<i32, crate::json::JsonError> {
 /// Reads the extension fields; what breaks a limit of ours, and not of JSON, is left in `problem`.
 fn ext_fields(
     reader: &mut Reader<'_>,
-    header_bytes: usize,
+    fields: &mut ExtFields,
     problem: &mut Option<HeaderError>,
-) -> Result<ExtFields, crate::json::JsonError> {
-    let mut fields = ExtFields::with_capacity(header_bytes);
+) -> Result<(), crate::json::JsonError> {
     reader.members(|reader| {
         if let Some((key, value)) = reader.plain_member() {
-            if admits(&fields, key, problem) {
+            if admits(fields, key, problem) {
                 fields.push(key, value);
             }
             return Ok(());
         }
         let key = reader.key()?;
-        if !admits(&fields, &key, problem) {
+        if !admits(fields, &key, problem) {
             return reader.skip();
         }
         match reader.peek()? {
@@ -89,8 +87,7 @@ fn ext_fields(
                 Ok(())
             }
         }
-    })?;
-    Ok(fields)
+    })
 }
 
 /// Whether there is room for one more field of this name.
@@ -109,8 +106,8 @@ fn admits(fields: &ExtFields, key: &str, problem: &mut Option<HeaderError>) -> b
 }
 
 pub(super) fn encode(header: &Header, out: &mut BytesMut) {
-    let mut json = Vec::with_capacity(160 + header.fields.text_bytes() * 2);
-    let mut writer = Writer::new(&mut json, KeyStyle::Fastjson);
+    out.reserve(160 + header.fields.text_bytes() * 2);
+    let mut writer = Writer::new(out, KeyStyle::Fastjson);
     writer.raw("{\"code\":");
     writer.integer(header.code.into());
     if !header.fields.is_empty() {
@@ -136,5 +133,4 @@ pub(super) fn encode(header: &Header, out: &mut BytesMut) {
     writer.raw(",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
     writer.integer(header.version.into());
     writer.raw("}");
-    out.put_slice(&json);
 }

@@ -80,19 +80,44 @@ impl Header {
         }
     }
 
+    /// Makes this what [`Header::new`] gives, and keeps the memory of its fields.
+    pub fn clear(&mut self, code: i32, opaque: i32, flag: i32) {
+        self.code = code;
+        self.language = Language::Rust;
+        self.version = version::CURRENT;
+        self.opaque = opaque;
+        self.flag = flag;
+        self.remark = None;
+        self.fields.clear();
+    }
+
     /// Reads a header.
     ///
     /// # Errors
     /// It is malformed or beyond a limit. The connection cannot know which request this was, so it has to be closed.
     pub fn decode(codec: HeaderCodec, bytes: &[u8]) -> Result<Self, HeaderError> {
+        let mut header = Self::new(0, 0, 0);
+        header.fields = ExtFields::with_capacity(bytes.len().min(MAX_HEADER_BYTES));
+        header.decode_into(codec, bytes)?;
+        Ok(header)
+    }
+
+    /// Reads a header over this one, in the memory that this one has: whoever reads many needs no new memory for each.
+    ///
+    /// # Errors
+    /// As [`Header::decode`]; what this one holds then means nothing.
+    pub fn decode_into(&mut self, codec: HeaderCodec, bytes: &[u8]) -> Result<(), HeaderError> {
+        self.clear(0, 0, 0);
+        self.language = Language::Other;
+        self.version = 0;
         if bytes.len() > MAX_HEADER_BYTES {
             return Err(HeaderError::TooLong {
                 header_bytes: bytes.len(),
             });
         }
         match codec {
-            HeaderCodec::Json => json::decode(bytes),
-            HeaderCodec::Rocketmq => binary::decode(bytes),
+            HeaderCodec::Json => json::decode(self, bytes),
+            HeaderCodec::Rocketmq => binary::decode(self, bytes),
         }
     }
 
@@ -158,6 +183,12 @@ impl Header {
     /// Whether nobody waits for an answer.
     pub const fn is_oneway(&self) -> bool {
         self.flag & FLAG_ONEWAY != 0
+    }
+}
+
+impl Default for Header {
+    fn default() -> Self {
+        Self::new(0, 0, 0)
     }
 }
 
