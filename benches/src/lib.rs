@@ -1,2 +1,11 @@
-//! Nothing of its own: the benches are in `benches/`, the load generator in `src/bin/load.rs`, the comparison with other brokers
-//! in `peers/`.
+//! What the benches share: a disk that is memory, requests as clients make them, and a broker whose every step is taken in turn.
+//!
+//! The suites themselves are in `benches/`, the load generator in `src/bin/load.rs`, the comparison with other brokers in `peers/`.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod lockstep;
+pub mod memory_disk;
+pub mod paths;
+pub mod requests;
