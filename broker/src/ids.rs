@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::text::Text;
+use crate::send::push_hex;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -28,20 +28,13 @@ impl MessageIds {
         }
     }
 
-    pub(crate) fn next(&self, now_ms: i64) -> Text {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    /// Appends a new id to `out`.
+    pub(crate) fn push_next(&self, now_ms: i64, out: &mut String) {
         let time = (now_ms - month_start_ms(now_ms)) as u32;
         let counter = self.counter.fetch_add(1, Ordering::Relaxed) as u16;
-        let bytes = self
-            .seed
-            .into_iter()
-            .chain(time.to_be_bytes())
-            .chain(counter.to_be_bytes());
-        let digits = bytes.flat_map(|byte| [byte >> 4, byte & 0xf]);
-        digits
-            .map(|digit| char::from(DIGITS[usize::from(digit)]))
-            .collect::<String>()
-            .into()
+        push_hex(out, &self.seed);
+        push_hex(out, &time.to_be_bytes());
+        push_hex(out, &counter.to_be_bytes());
     }
 }
 
@@ -79,7 +72,12 @@ mod tests {
     #[test]
     fn ids_differ_and_carry_the_time() {
         let ids = MessageIds::new([0xAB; 10]);
-        let (first, second) = (ids.next(65_536), ids.next(65_536));
+        let next = || {
+            let mut id = String::new();
+            ids.push_next(65_536, &mut id);
+            id
+        };
+        let (first, second) = (next(), next());
         assert_eq!(first, "ABABABABABABABABABAB000100000000");
         assert_ne!(first, second);
     }

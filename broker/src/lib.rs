@@ -28,7 +28,7 @@
 //!     born_ms: 0,
 //!     born_host: host,
 //!     flag: 0,
-//!     properties: Bytes::new(),
+//!     properties: Default::default(),
 //!     reconsume_times: 0,
 //!     unit_mode: false,
 //!     reconsume_times_max: None,

@@ -7,11 +7,11 @@ use kourou_engine::record::{EncodeError, EncodedRecord, Limits as RecordLimits, 
 
 use super::batch;
 use super::check::{Checked, Place};
-use super::{BatchError, SendError, SendReceipt, SendRequest};
+use super::sending::Call;
+use super::{BatchError, SendDone, SendError, SendReceipt, SendRequest, Sending};
 use crate::broker::Broker;
 use crate::name::SCHEDULE_TOPIC;
 use crate::property::{self, Names, Properties};
-use crate::text::Text;
 use crate::timer::DELAY_LEVEL_MAX;
 use crate::topic::TopicFilterType;
 
@@ -19,76 +19,68 @@ use crate::topic::TopicFilterType;
 const SYS_FLAG_OF_CLIENT: i32 = 0x701;
 /// Flag of a message: it may have several tags.
 const SYS_FLAG_MULTI_TAGS: i32 = 0x2;
-/// Room for what the broker adds to the properties beside the stamp.
-const EXTRA_PROPERTIES_SIZE_BYTES: usize = 64;
 
 impl Broker {
     /// Stores a message or a batch. When `done` hears of success it is durable and can be consumed. A topic that is not there
     /// is made first, if it may be.
     pub fn send(
         self: &Arc<Self>,
-        request: SendRequest,
+        request: SendRequest<'_>,
         done: impl FnOnce(Result<SendReceipt, SendError>) + Send + 'static,
     ) {
+        self.send_with(request, Sending::new(Call(done)));
+    }
+
+    /// The same in the memory of an earlier send. That one's `done` is told again, unless it was changed.
+    pub fn send_with<D: SendDone>(self: &Arc<Self>, request: SendRequest<'_>, mut sending: Box<Sending<D>>) {
+        sending.begin();
         let properties = Properties::read(&request.properties);
         match self.check_send(&request, &properties) {
             Ok(Checked::Go(place)) if request.is_batch => {
-                self.append_send_batch(&request, &properties, &place, done)
+                self.append_send_batch(&request, &properties, &place, sending)
             }
-            Ok(Checked::Go(place)) => self.append_send(&request, &properties, &place, done),
+            Ok(Checked::Go(place)) => self.append_send(&request, &properties, &place, sending),
             Ok(Checked::Make(topic)) => {
                 let broker = self.clone();
+                let request = request.into_owned();
                 self.ensure_topic(topic, move |made| match made {
-                    Ok(()) => broker.send_again(request, Box::new(done)),
-                    Err(error) => done(Err(error.into())),
+                    Ok(()) => broker.send_with(request, sending),
+                    Err(error) => sending.refuse(error.into()),
                 });
             }
-            Err(error) => done(Err(error)),
+            Err(error) => sending.refuse(error),
         }
     }
 
-    /// Runs the checks anew now that a topic has been made; a boxed callback, so that this may happen more than once.
-    fn send_again(self: &Arc<Self>, request: SendRequest, done: Done) {
-        self.send(request, done);
-    }
-
-    fn append_send(
-        self: &Arc<Self>,
-        request: &SendRequest,
-        properties: &Properties<'_>,
-        place: &Place<'_>,
-        done: impl FnOnce(Result<SendReceipt, SendError>) + Send + 'static,
-    ) {
-        let uniq_key = self.uniq_key_of(request, properties);
-        let encoded = match self.encode_send(request, properties, place, &uniq_key) {
-            Ok(encoded) => encoded,
-            Err(error) => return done(Err(error)),
-        };
-        let mut receipt = self.receipt(place.queue_id, Some(uniq_key));
-        self.engine.append(encoded, move |appended| {
-            done(match appended {
-                Ok(appended) => {
-                    receipt.position = appended.position;
-                    receipt.queue_offset = appended.queue_offset;
-                    Ok(receipt)
-                }
-                Err(error) => Err(SendError::Store(error)),
-            });
-        });
-    }
-
-    fn uniq_key_of(&self, request: &SendRequest, properties: &Properties<'_>) -> Text {
-        let given = properties.uniq_key.map(|key| request.properties.slice_ref(key));
-        let given = given.and_then(|key| Text::from_utf8(key).ok());
-        given.unwrap_or_else(|| self.ids.next(self.clock.now_ms()))
-    }
-
-    fn encode_send(
+    fn append_send<D: SendDone>(
         &self,
-        request: &SendRequest,
+        request: &SendRequest<'_>,
         properties: &Properties<'_>,
         place: &Place<'_>,
-        uniq_key: &Text,
+        mut sending: Box<Sending<D>>,
+    ) {
+        self.begin_receipt(&mut sending.receipt, place.queue_id);
+        let uniq_key = properties.uniq_key.and_then(|key| std::str::from_utf8(key).ok());
+        match uniq_key {
+            Some(key) => sending.receipt.transaction_id.push_str(key),
+            None => self
+                .ids
+                .push_next(self.clock.now_ms(), &mut sending.receipt.transaction_id),
+        }
+        match self.encode_send(request, properties, place, &mut sending) {
+            Ok(encoded) => self
+                .engine
+                .append(encoded, move |appended| sending.appended(appended)),
+            Err(error) => sending.refuse(error),
+        }
+    }
+
+    fn encode_send<D>(
+        &self,
+        request: &SendRequest<'_>,
+        properties: &Properties<'_>,
+        place: &Place<'_>,
+        sending: &mut Sending<D>,
     ) -> Result<EncodedRecord, SendError> {
         let delay_level = if place.is_dead {
             0
@@ -107,22 +99,26 @@ impl Broker {
         if level_changes {
             without = without.and(Names::DELAY);
         }
-        let room = self.stamp.len() + uniq_key.len() + place.topic.len() + EXTRA_PROPERTIES_SIZE_BYTES;
-        let mut text = properties.copy_without(without, room);
+        let text = &mut sending.properties;
+        properties.copy_without(without, text);
         text.extend_from_slice(&self.stamp);
         if properties.uniq_key.is_none() {
-            property::push(&mut text, property::UNIQ_KEY, uniq_key.as_bytes());
+            property::push(
+                text,
+                property::UNIQ_KEY,
+                sending.receipt.transaction_id.as_bytes(),
+            );
         }
         if level_changes {
             let level = if place.is_dead { -1 } else { DELAY_LEVEL_MAX };
-            property::push(&mut text, property::DELAY, level.to_string().as_bytes());
+            property::push(text, property::DELAY, level.to_string().as_bytes());
         }
         let (topic, queue_id) = if delay_level > 0 {
             self.check_room_for_timer()
                 .map_err(|max_timers| SendError::TooManyTimers { max_timers })?;
             let real_queue = place.queue_id.to_string();
-            property::push(&mut text, property::REAL_TOPIC, place.topic.as_bytes());
-            property::push(&mut text, property::REAL_QID, real_queue.as_bytes());
+            property::push(text, property::REAL_TOPIC, place.topic.as_bytes());
+            property::push(text, property::REAL_QID, real_queue.as_bytes());
             (Cow::Borrowed(SCHEDULE_TOPIC), (delay_level - 1) as u32)
         } else {
             (Cow::Borrowed(&*place.topic), place.queue_id)
@@ -139,44 +135,37 @@ impl Broker {
             reconsume_times: request.reconsume_times,
             prepared_transaction_offset: 0,
             body: &request.body,
-            properties: &text,
+            properties: text,
         };
         record
             .encode_within(&self.record_limits())
             .map_err(SendError::Illegal)
     }
 
-    fn append_send_batch(
-        self: &Arc<Self>,
-        request: &SendRequest,
+    fn append_send_batch<D: SendDone>(
+        &self,
+        request: &SendRequest<'_>,
         properties: &Properties<'_>,
         place: &Place<'_>,
-        done: impl FnOnce(Result<SendReceipt, SendError>) + Send + 'static,
+        mut sending: Box<Sending<D>>,
     ) {
-        let records = match self.encode_batch(request, place) {
-            Ok(records) => records,
-            Err(error) => return done(Err(error)),
-        };
-        let uniq_key = properties.uniq_key.map(|key| request.properties.slice_ref(key));
-        let mut receipt = self.receipt(place.queue_id, uniq_key.and_then(|key| Text::from_utf8(key).ok()));
-        self.engine.append_batch(records, move |appended| {
-            done(match appended {
-                Ok(appended) => {
-                    if let Some(first) = appended.first() {
-                        receipt.position = first.position;
-                        receipt.queue_offset = first.queue_offset;
-                    }
-                    receipt.batch_positions = appended.into_iter().map(|one| one.position).collect();
-                    Ok(receipt)
-                }
-                Err(error) => Err(SendError::Store(error)),
-            });
-        });
+        self.begin_receipt(&mut sending.receipt, place.queue_id);
+        let uniq_key = properties.uniq_key.and_then(|key| std::str::from_utf8(key).ok());
+        sending
+            .receipt
+            .transaction_id
+            .push_str(uniq_key.unwrap_or_default());
+        match self.encode_batch(request, place) {
+            Ok(records) => self
+                .engine
+                .append_batch(records, move |appended| sending.appended_batch(appended)),
+            Err(error) => sending.refuse(error),
+        }
     }
 
     fn encode_batch(
         &self,
-        request: &SendRequest,
+        request: &SendRequest<'_>,
         place: &Place<'_>,
     ) -> Result<Vec<EncodedRecord>, SendError> {
         let limits = &self.options.limits;
@@ -227,24 +216,18 @@ impl Broker {
         }
     }
 
-    /// A receipt without what only the log knows.
-    fn receipt(&self, queue_id: u32, transaction_id: Option<Text>) -> SendReceipt {
-        SendReceipt {
-            store_host: self.options.store_host,
-            position: 0,
-            batch_positions: Vec::new(),
-            queue_id,
-            queue_offset: 0,
-            transaction_id,
-            region: self.region.clone(),
-            trace_on: self.options.trace_on,
+    /// What is known before the log has the message.
+    fn begin_receipt(&self, receipt: &mut SendReceipt, queue_id: u32) {
+        receipt.store_host = self.options.store_host;
+        receipt.queue_id = queue_id;
+        if !Arc::ptr_eq(&receipt.region, &self.region) {
+            receipt.region = self.region.clone();
         }
+        receipt.trace_on = self.options.trace_on;
     }
 }
 
-type Done = Box<dyn FnOnce(Result<SendReceipt, SendError>) + Send>;
-
-fn sys_flag(request: &SendRequest, place: &Place<'_>) -> i32 {
+fn sys_flag(request: &SendRequest<'_>, place: &Place<'_>) -> i32 {
     let multi = if place.config.filter_type == TopicFilterType::MultiTag {
         SYS_FLAG_MULTI_TAGS
     } else {

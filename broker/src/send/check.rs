@@ -8,6 +8,7 @@ use crate::broker::Broker;
 use crate::client::{SYS_FLAG_UNIT, SYS_FLAG_UNIT_SUBSCRIBED};
 use crate::name;
 use crate::property::Properties;
+use crate::text::Text;
 use crate::topic::{TopicConfig, perm};
 
 /// Queues of a dead-letter topic.
@@ -40,7 +41,7 @@ pub(super) struct Place<'a> {
 impl Broker {
     pub(super) fn check_send<'a>(
         &self,
-        request: &'a SendRequest,
+        request: &'a SendRequest<'_>,
         properties: &Properties<'_>,
     ) -> Result<Checked<'a>, SendError> {
         let known = self.state.topics.get(&request.topic);
@@ -54,13 +55,13 @@ impl Broker {
             name::check_topic(&request.topic)?;
             let config = self.topic_of_first_send(request);
             let config = config.ok_or_else(|| SendError::TopicNotExist {
-                topic: request.topic.clone(),
+                topic: Text::from(&*request.topic),
             })?;
             return Ok(Checked::Make(config));
         };
         if !name::is_sendable(&request.topic) {
             return Err(SendError::TopicForbidden {
-                topic: request.topic.clone(),
+                topic: Text::from(&*request.topic),
             });
         }
         let queue_id = self.queue_of_send(request, &config)?;
@@ -81,14 +82,14 @@ impl Broker {
             }
         }
         Ok(Checked::Go(Place {
-            topic: Cow::Borrowed(&request.topic),
+            topic: Cow::Borrowed(&*request.topic),
             queue_id,
             config,
             is_dead: false,
         }))
     }
 
-    fn topic_of_first_send(&self, request: &SendRequest) -> Option<TopicConfig> {
+    fn topic_of_first_send(&self, request: &SendRequest<'_>) -> Option<TopicConfig> {
         let is_retry = name::is_retry_topic(&request.topic);
         let sys_flag = match (request.unit_mode, is_retry) {
             (false, _) => 0,
@@ -104,12 +105,12 @@ impl Broker {
         .or_else(|| {
             is_retry.then(|| TopicConfig {
                 sys_flag,
-                ..TopicConfig::new(request.topic.as_str(), RETRY_QUEUES)
+                ..TopicConfig::new(&*request.topic, RETRY_QUEUES)
             })
         })
     }
 
-    fn queue_of_send(&self, request: &SendRequest, config: &TopicConfig) -> Result<u32, SendError> {
+    fn queue_of_send(&self, request: &SendRequest<'_>, config: &TopicConfig) -> Result<u32, SendError> {
         let Ok(queue_id) = u32::try_from(request.queue_id) else {
             return Ok(self.choose_queue(config.write_queues));
         };
@@ -117,7 +118,7 @@ impl Broker {
         let queues = config.write_queues.max(config.read_queues);
         if queue_id >= queues {
             return Err(SendError::QueueNotExist {
-                topic: request.topic.clone(),
+                topic: Text::from(&*request.topic),
                 queue_id: request.queue_id,
                 queues,
                 producer: request.born_host,
@@ -128,7 +129,7 @@ impl Broker {
 
     /// Whether a message that is sent to its group's retry topic has been tried often enough, or cannot be tried later because
     /// the group consumes in order.
-    fn is_dead(&self, group: &str, request: &SendRequest) -> Result<bool, SendError> {
+    fn is_dead(&self, group: &str, request: &SendRequest<'_>) -> Result<bool, SendError> {
         let Some(config) = self.group_in_use(group) else {
             return Err(SendError::GroupNotExist {
                 group: group.to_owned(),
@@ -153,10 +154,10 @@ impl Broker {
     }
 }
 
-fn check_batch(request: &SendRequest, properties: &Properties<'_>) -> Result<(), BatchError> {
+fn check_batch(request: &SendRequest<'_>, properties: &Properties<'_>) -> Result<(), BatchError> {
     if name::is_retry_topic(&request.topic) {
         return Err(BatchError::RetryTopic {
-            topic: request.topic.clone(),
+            topic: Text::from(&*request.topic),
         });
     }
     if request.topic.len() > name::TOPIC_SIZE_BYTES_MAX {

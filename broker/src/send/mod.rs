@@ -13,8 +13,9 @@
 mod append;
 mod batch;
 mod check;
+mod sending;
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -24,21 +25,23 @@ use kourou_engine::record::EncodeError;
 use thiserror::Error;
 
 pub use batch::BatchError;
+pub use sending::{SendDone, Sending};
 
 use crate::code;
 use crate::name::NameError;
 use crate::text::Text;
 use crate::topic::TopicError;
 
-/// One send, single or batch, as any frontend has it. Cheap to make: texts and bytes share the frame they came in.
+/// One send, single or batch, as any frontend has it. Cheap to make: texts may be borrowed, the body shares the frame it came
+/// in.
 #[derive(Debug, Clone)]
-pub struct SendRequest {
+pub struct SendRequest<'a> {
     /// The producer's group.
-    pub producer_group: Text,
+    pub producer_group: Cow<'a, str>,
     /// The topic.
-    pub topic: Text,
+    pub topic: Cow<'a, str>,
     /// The topic that a new one copies.
-    pub default_topic: Text,
+    pub default_topic: Cow<'a, str>,
     /// Queues that a new topic gets at the most.
     pub default_topic_queues: i32,
     /// The queue; below 0 the broker chooses one.
@@ -52,7 +55,7 @@ pub struct SendRequest {
     /// The user's flag.
     pub flag: i32,
     /// The property string.
-    pub properties: Bytes,
+    pub properties: Cow<'a, [u8]>,
     /// How often the message has been consumed before, on a resend to a retry topic.
     pub reconsume_times: i32,
     /// Whether the producer works in a unit.
@@ -63,6 +66,19 @@ pub struct SendRequest {
     pub is_batch: bool,
     /// The body, as it is to be delivered; or the batch.
     pub body: Bytes,
+}
+
+impl SendRequest<'_> {
+    /// The same, to be kept.
+    pub fn into_owned(self) -> SendRequest<'static> {
+        SendRequest {
+            producer_group: Cow::Owned(self.producer_group.into_owned()),
+            topic: Cow::Owned(self.topic.into_owned()),
+            default_topic: Cow::Owned(self.default_topic.into_owned()),
+            properties: Cow::Owned(self.properties.into_owned()),
+            ..self
+        }
+    }
 }
 
 /// What became of a send. The messages are durable and readable.
@@ -78,8 +94,8 @@ pub struct SendReceipt {
     pub queue_id: u32,
     /// Its offset there, of a batch that of its first message.
     pub queue_offset: u64,
-    /// The message's unique id.
-    pub transaction_id: Option<Text>,
+    /// The message's unique id; empty for a batch that has none.
+    pub transaction_id: String,
     /// The broker's region.
     pub region: Arc<str>,
     /// Whether the client should trace.
@@ -89,34 +105,46 @@ pub struct SendReceipt {
 impl SendReceipt {
     /// The offset message id: in hexadecimal, address and position; of a batch all of them, joined by commas.
     pub fn offset_msg_id(&self) -> String {
+        let mut id = String::new();
+        self.push_offset_msg_id(&mut id);
+        id
+    }
+
+    /// Appends the offset message id to `out`.
+    pub fn push_offset_msg_id(&self, out: &mut String) {
         if self.batch_positions.is_empty() {
-            return offset_msg_id(self.store_host, self.position);
+            push_offset_msg_id(out, self.store_host, self.position);
         }
-        let mut ids = String::with_capacity(self.batch_positions.len() * 33);
         for (at, position) in self.batch_positions.iter().enumerate() {
             if at > 0 {
-                ids.push(',');
+                out.push(',');
             }
-            push_offset_msg_id(&mut ids, self.store_host, *position);
+            push_offset_msg_id(out, self.store_host, *position);
         }
-        ids
     }
 }
 
 /// The offset message id of the record at `position`.
 pub fn offset_msg_id(store_host: SocketAddr, position: u64) -> String {
-    let mut id = String::with_capacity(56);
+    let mut id = String::new();
     push_offset_msg_id(&mut id, store_host, position);
     id
 }
 
 fn push_offset_msg_id(id: &mut String, store_host: SocketAddr, position: u64) {
-    // Writing to a String does not fail.
-    let _ = match store_host.ip() {
-        IpAddr::V4(ip) => write!(id, "{:08X}", u32::from(ip)),
-        IpAddr::V6(ip) => write!(id, "{:032X}", u128::from(ip)),
-    };
-    let _ = write!(id, "{:08X}{position:016X}", store_host.port());
+    match store_host.ip() {
+        IpAddr::V4(ip) => push_hex(id, &ip.octets()),
+        IpAddr::V6(ip) => push_hex(id, &ip.octets()),
+    }
+    push_hex(id, &u32::from(store_host.port()).to_be_bytes());
+    push_hex(id, &position.to_be_bytes());
+}
+
+/// Appends bytes as hexadecimal digits, upper case.
+pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    out.extend(digits.map(|digit| char::from(DIGITS[usize::from(digit)])));
 }
 
 /// Why a send was refused. Unless it says otherwise, nothing was stored.

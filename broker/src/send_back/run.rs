@@ -18,8 +18,6 @@ use crate::topic::{TopicConfig, perm};
 const DLQ_QUEUES: u32 = 1;
 /// The delay level of a first retry when the consumer does not choose one.
 const FIRST_LEVEL: i32 = 3;
-/// Room for the properties that are added.
-const EXTRA_PROPERTIES_SIZE_BYTES: usize = 320;
 
 type Done = Box<dyn FnOnce(Result<(), SendBackError>) + Send>;
 
@@ -154,7 +152,8 @@ impl Broker {
             .and(Names::TIMER)
             .and(Names::REAL)
             .and(Names::POP_CK);
-        let mut text = properties.copy_without(without, EXTRA_PROPERTIES_SIZE_BYTES);
+        let mut text = Vec::new();
+        properties.copy_without(without, &mut text);
         if properties.retry_topic.is_none() {
             property::push(&mut text, property::RETRY_TOPIC, origin.topic().as_bytes());
         }

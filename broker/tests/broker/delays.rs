@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::rig::{Rig, START_MS, message, properties, pull, views};
 
-fn delayed(topic: &str, body: &str, level: i32) -> SendRequest {
+fn delayed(topic: &str, body: &str, level: i32) -> SendRequest<'static> {
     SendRequest {
         queue_id: 2,
         properties: properties(&[("UNIQ_KEY", body), ("DELAY", &level.to_string())]),

@@ -1,5 +1,6 @@
 //! A broker to try things on.
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -108,7 +109,7 @@ impl Rig {
         told.remove(0)
     }
 
-    pub(crate) fn send(&self, request: SendRequest) -> Result<SendReceipt, SendError> {
+    pub(crate) fn send(&self, request: SendRequest<'_>) -> Result<SendReceipt, SendError> {
         self.wait(|done| self.broker.send(request, done))
     }
 
@@ -210,18 +211,18 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-pub(crate) fn properties(pairs: &[(&str, &str)]) -> Bytes {
-    pairs
+pub(crate) fn properties(pairs: &[(&str, &str)]) -> Cow<'static, [u8]> {
+    let text: String = pairs
         .iter()
         .map(|(name, value)| format!("{name}\x01{value}\x02"))
-        .collect::<String>()
-        .into()
+        .collect();
+    Cow::Owned(text.into_bytes())
 }
 
-pub(crate) fn message(topic: &str, body: &str) -> SendRequest {
+pub(crate) fn message(topic: &str, body: &str) -> SendRequest<'static> {
     SendRequest {
         producer_group: "producers".into(),
-        topic: topic.into(),
+        topic: topic.to_owned().into(),
         default_topic: "TBW102".into(),
         default_topic_queues: 4,
         queue_id: 0,
@@ -229,7 +230,7 @@ pub(crate) fn message(topic: &str, body: &str) -> SendRequest {
         born_ms: START_MS - 5,
         born_host: producer_host(),
         flag: 7,
-        properties: Bytes::new(),
+        properties: Cow::Borrowed(&[]),
         reconsume_times: 0,
         unit_mode: false,
         reconsume_times_max: None,

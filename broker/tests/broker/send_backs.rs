@@ -38,7 +38,7 @@ fn a_message_is_retried_with_growing_delays_and_then_dead() {
         );
         assert_eq!(view.property("RETRY_TOPIC"), Some("orders"));
         assert_eq!(view.property("ORIGIN_MESSAGE_ID"), Some(origin.as_str()));
-        assert_eq!(view.property("UNIQ_KEY"), first.transaction_id.as_deref());
+        assert_eq!(view.property("UNIQ_KEY"), Some(first.transaction_id.as_str()));
         assert_eq!(
             (view.property("TAGS"), view.property("REAL_TOPIC")),
             (Some("red"), Some("%RETRY%g"))

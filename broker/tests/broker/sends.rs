@@ -10,7 +10,7 @@ use crate::rig::{
     Channel, Got, Rig, START_MS, heartbeat, message, producer_host, properties, pull, store_host, text, views,
 };
 
-fn code_of(rig: &Rig, request: SendRequest) -> i32 {
+fn code_of(rig: &Rig, request: SendRequest<'_>) -> i32 {
     rig.send(request).unwrap_err().response_code()
 }
 
@@ -32,7 +32,7 @@ fn a_message_is_stored_as_it_was_sent() {
         })
         .unwrap();
     assert_eq!((receipt.queue_id, receipt.queue_offset), (0, 0));
-    assert_eq!(receipt.transaction_id.as_deref(), Some("ABC"));
+    assert_eq!(receipt.transaction_id, "ABC");
     assert_eq!((&*receipt.region, receipt.trace_on), ("DefaultRegion", true));
     assert_eq!(
         receipt.offset_msg_id(),
@@ -65,9 +65,9 @@ fn a_message_is_stored_as_it_was_sent() {
 fn a_message_without_an_id_gets_one() {
     let rig = Rig::new();
     let (first, second) = (rig.put("orders", "a"), rig.put("orders", "b"));
-    let id = first.transaction_id.unwrap();
+    let id = first.transaction_id;
     assert_eq!(id.len(), 32);
-    assert_ne!(Some(&id), second.transaction_id.as_ref());
+    assert_ne!(id, second.transaction_id);
     let pulled = rig.pull(&pull("orders", 0)).unwrap().found();
     assert_eq!(views(&pulled)[0].property("UNIQ_KEY"), Some(id.as_str()));
 }

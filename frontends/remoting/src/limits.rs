@@ -49,6 +49,8 @@ pub(crate) const BACKLOG: i32 = 1024;
 pub(crate) const READ_SIZE_BYTES_MIN: usize = 8 * 1024;
 /// See [`READ_SIZE_BYTES_MIN`].
 pub(crate) const READ_SIZE_BYTES_MAX: usize = 256 * 1024;
+/// Silence after which a connection gives its buffers back.
+pub(crate) const REST_AFTER: Duration = Duration::from_secs(1);
 /// Frames that one connection handles before it lets others run.
 pub(crate) const FRAMES_PER_TURN_MAX: usize = 512;
 /// Slices of a body up to this length are copied behind their header; longer ones are written from where they are.

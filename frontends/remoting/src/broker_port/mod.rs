@@ -21,7 +21,7 @@ use kourou_proto::{Command, RequestCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use send::Sent;
+pub(crate) use send::{Sent, write_answer};
 pub(crate) use topics::{config_body as topic_body, table_body as topics_body};
 
 use crate::connection::{Connection, Handler, ReplyTo};
@@ -55,6 +55,7 @@ pub async fn serve_broker(
     let new_handler = |connection: &Arc<Connection>| BrokerHandler {
         port: Arc::clone(&port),
         channel: Arc::clone(connection) as Arc<dyn ClientChannel>,
+        finished: send::Finished::default(),
     };
     listener::accept(listener, "broker", limits, new_handler, shutdown).await;
 }
@@ -62,6 +63,7 @@ pub async fn serve_broker(
 struct BrokerHandler {
     port: Arc<Port>,
     channel: Arc<dyn ClientChannel>,
+    finished: send::Finished,
 }
 
 impl Handler for BrokerHandler {
@@ -75,6 +77,14 @@ impl Handler for BrokerHandler {
         self.dispatch(command, reply);
     }
 
+    fn on_answered(&mut self, sent: Box<Sent>) {
+        self.finished.keep(sent);
+    }
+
+    fn on_rest(&mut self) {
+        self.finished.shrink();
+    }
+
     fn on_close(&mut self, connection: &Arc<Connection>) {
         self.port.broker.channel_closed(connection.id());
     }
@@ -82,12 +92,12 @@ impl Handler for BrokerHandler {
 
 impl BrokerHandler {
     /// The table of codes. The first few are the busy ones.
-    fn dispatch(&self, request: &Command, reply: ReplyTo) {
+    fn dispatch(&mut self, request: &Command, reply: ReplyTo) {
         let port = &self.port;
         let broker = &port.broker;
         match request.code() {
             RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_MESSAGE | RequestCode::SEND_BATCH_MESSAGE => {
-                send::send(broker, request, reply);
+                send::send(broker, request, reply, &mut self.finished);
             }
             RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => pull::pull(port, request, reply),
             RequestCode::UPDATE_CONSUMER_OFFSET => offsets::update(broker, request, reply),

@@ -1,47 +1,99 @@
 //! Sends, single and batch.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use kourou_broker::Broker;
-use kourou_broker::send::{SendError, SendReceipt, SendRequest};
+use kourou_broker::send::{SendDone, SendError, SendRequest, Sending};
 use kourou_proto::remoting::request::SendMessageHeader;
 use kourou_proto::remoting::response::SendMessageResponse;
 use kourou_proto::{Command, FieldError, HeaderFields, RequestCode, ResponseCode};
 
 use crate::connection::{Outgoing, ReplyHead, ReplyTo};
 use crate::refusal::Refusal;
-use crate::text::{share, text};
 
-pub(super) fn send(broker: &Arc<Broker>, request: &Command, reply: ReplyTo) {
+/// Finished sends of one connection whose memory is kept for its next ones.
+const KEPT_SENDS_MAX: usize = 1024;
+
+/// A send, from its request to its answer: it goes through broker and engine and comes back to the connection's task, which
+/// makes it an answer.
+pub(crate) type Sent = Sending<Answer>;
+
+/// What the answer of a send needs beside the receipt.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Until the send is done.
+    reply: Option<ReplyTo>,
+    head: ReplyHead,
+    outcome: Result<(), SendError>,
+    /// Memory for the message id.
+    msg_id: String,
+}
+
+impl SendDone for Answer {
+    /// Runs on the engine's thread, which has other messages to see to: only hands over.
+    fn sent(mut sending: Box<Sent>, outcome: Result<(), SendError>) {
+        sending.done.outcome = outcome;
+        if let Some(reply) = sending.done.reply.take() {
+            reply.finish(|| Outgoing::Sent(sending));
+        }
+    }
+}
+
+/// The memory of finished sends.
+#[derive(Debug, Default)]
+pub(super) struct Finished(Vec<Box<Sent>>);
+
+impl Finished {
+    pub(super) fn keep(&mut self, sent: Box<Sent>) {
+        if self.0.len() < KEPT_SENDS_MAX {
+            self.0.push(sent);
+        }
+    }
+
+    /// Gives all of it back.
+    pub(super) fn shrink(&mut self) {
+        self.0 = Vec::new();
+    }
+
+    fn take(&mut self, reply: ReplyTo) -> Box<Sent> {
+        let head = reply.head();
+        match self.0.pop() {
+            Some(mut sent) => {
+                sent.done.head = head;
+                sent.done.reply = Some(reply);
+                sent
+            }
+            None => Sending::new(Answer {
+                reply: Some(reply),
+                head,
+                outcome: Ok(()),
+                msg_id: String::new(),
+            }),
+        }
+    }
+}
+
+pub(super) fn send(broker: &Arc<Broker>, request: &Command, reply: ReplyTo, finished: &mut Finished) {
     match parse(request, &reply) {
-        // Runs on the engine's thread, which has other messages to see to: only hand over.
-        Ok(parsed) => broker.send(parsed, move |result| {
-            let head = reply.head();
-            reply.finish(|| Outgoing::Sent(Sent { head, result }));
-        }),
+        Ok(parsed) => broker.send_with(parsed, finished.take(reply)),
         Err(error) => Refusal::from(error).send(reply),
     }
 }
 
-fn parse(request: &Command, reply: &ReplyTo) -> Result<SendRequest, FieldError> {
+fn parse<'a>(request: &'a Command, reply: &ReplyTo) -> Result<SendRequest<'a>, FieldError> {
     let header = SendMessageHeader::decode(request)?;
-    let [producer_group, topic, default_topic, properties] = share([
-        header.producer_group,
-        header.topic,
-        header.default_topic,
-        header.properties,
-    ]);
     Ok(SendRequest {
-        producer_group: text(producer_group),
-        topic: text(topic),
-        default_topic: text(default_topic),
+        producer_group: Cow::Borrowed(header.producer_group),
+        topic: Cow::Borrowed(header.topic),
+        default_topic: Cow::Borrowed(header.default_topic),
         default_topic_queues: header.default_topic_queue_nums,
         queue_id: header.queue_id,
         sys_flag: header.sys_flag,
         born_ms: header.born_timestamp_ms,
         born_host: reply.connection().peer(),
         flag: header.flag,
-        properties,
+        properties: Cow::Borrowed(header.properties.as_bytes()),
         reconsume_times: header.reconsume_times,
         unit_mode: header.unit_mode,
         reconsume_times_max: header.max_reconsume_times,
@@ -50,33 +102,33 @@ fn parse(request: &Command, reply: &ReplyTo) -> Result<SendRequest, FieldError> 
     })
 }
 
-/// The outcome of a send on its way to the connection's task, which turns it into an answer.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    head: ReplyHead,
-    result: Result<SendReceipt, SendError>,
-}
-
-impl Sent {
-    pub(crate) fn into_command(self) -> Command {
-        let receipt = match self.result {
-            Ok(receipt) => receipt,
-            Err(error) => {
-                let code = ResponseCode::new(error.response_code());
-                return self.head.command(code).with_remark(error.to_string());
-            }
-        };
-        self.head
-            .command(ResponseCode::SUCCESS)
-            .with_fields(&SendMessageResponse {
-                msg_id: &receipt.offset_msg_id(),
+/// Makes `answer` the answer to a send.
+pub(crate) fn write_answer(sent: &mut Sent, answer: &mut Command) {
+    let mut msg_id = std::mem::take(&mut sent.done.msg_id);
+    let Answer { head, outcome, .. } = &sent.done;
+    match outcome {
+        Ok(()) => {
+            let receipt = sent.receipt();
+            msg_id.clear();
+            receipt.push_offset_msg_id(&mut msg_id);
+            let transaction_id = Some(receipt.transaction_id.as_str()).filter(|id| !id.is_empty());
+            head.write(ResponseCode::SUCCESS, answer);
+            SendMessageResponse {
+                msg_id: &msg_id,
                 queue_id: i32::try_from(receipt.queue_id).unwrap_or(i32::MAX),
                 queue_offset: i64::try_from(receipt.queue_offset).unwrap_or(i64::MAX),
-                transaction_id: receipt.transaction_id.as_deref(),
+                transaction_id,
                 batch_uniq_id: None,
                 recall_handle: None,
                 region_id: Some(&receipt.region),
                 trace_on: Some(receipt.trace_on),
-            })
+            }
+            .write_fields(&mut answer.header.fields);
+        }
+        Err(error) => {
+            head.write(ResponseCode::new(error.response_code()), answer);
+            answer.header.remark = Some(error.to_string());
+        }
     }
+    sent.done.msg_id = msg_id;
 }

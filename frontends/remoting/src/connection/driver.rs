@@ -16,12 +16,19 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::write_queue::WriteQueue;
 use super::{Connection, Outgoing};
-use crate::limits::{FRAMES_PER_TURN_MAX, READ_SIZE_BYTES_MAX, READ_SIZE_BYTES_MIN};
+use crate::broker_port::Sent;
+use crate::limits::{FRAMES_PER_TURN_MAX, READ_SIZE_BYTES_MAX, READ_SIZE_BYTES_MIN, REST_AFTER};
 
 /// What a connection's commands are handed to. Called on the connection's task: must not block.
 pub(crate) trait Handler: Send + Unpin {
     /// One command, in the order of arrival. Its memory is used again for the next: what is to be kept is copied.
     fn on_command(&mut self, connection: &Arc<Connection>, command: &Command);
+
+    /// A send is answered; its memory may serve another.
+    fn on_answered(&mut self, _sent: Box<Sent>) {}
+
+    /// The connection waits for its peer: memory that is kept for more requests should go.
+    fn on_rest(&mut self) {}
 
     /// The connection is over, for whatever reason. Called once.
     fn on_close(&mut self, connection: &Arc<Connection>);
@@ -71,8 +78,11 @@ pub(crate) struct Driver<S, H: Handler> {
     command: Command,
     output: WriteQueue,
     batch: Vec<Outgoing>,
-    idle: Pin<Box<Sleep>>,
+    /// Until there may be something to do about silence.
+    silence: Pin<Box<Sleep>>,
     last_activity: Instant,
+    /// The buffers have been given back since.
+    rested: bool,
 }
 
 impl<S, H> Driver<S, H>
@@ -86,7 +96,7 @@ where
             ..FrameLimits::default()
         };
         let now = Instant::now();
-        let idle = Box::pin(tokio::time::sleep_until(now + connection.limits.idle));
+        let silence = Box::pin(tokio::time::sleep_until(now + REST_AFTER));
         Self {
             stream,
             connection,
@@ -99,8 +109,9 @@ where
             command: Command::default(),
             output: WriteQueue::default(),
             batch: Vec::new(),
-            idle,
+            silence,
             last_activity: now,
+            rested: false,
         }
     }
 
@@ -118,7 +129,9 @@ where
                 return Err(Closed::ByUs);
             }
             for outgoing in self.batch.drain(..) {
-                self.output.push(outgoing);
+                if let Some(sent) = self.output.push(outgoing) {
+                    self.handler.on_answered(sent);
+                }
             }
             let wrote = self.write(cx)?;
             if orders.done && !self.output.has_remaining() {
@@ -143,8 +156,11 @@ where
         }
         if active {
             self.last_activity = Instant::now();
+            if std::mem::take(&mut self.rested) {
+                self.silence.as_mut().reset(self.last_activity + REST_AFTER);
+            }
         }
-        self.watch_idle(cx)
+        self.watch_silence(cx)
     }
 
     fn may_read(&self) -> bool {
@@ -212,32 +228,43 @@ where
                 Ok(true)
             }
             Poll::Ready(Err(error)) => Err(error.into()),
-            Poll::Pending => {
-                self.rest();
-                Ok(false)
-            }
+            Poll::Pending => Ok(false),
         }
     }
 
-    /// A connection that waits for its peer keeps no buffers: thousands do so most of the time.
-    fn rest(&mut self) {
-        if self.input.is_empty() && self.connection.in_flight.load(Ordering::Relaxed) == 0 {
+    /// Gives every buffer back, if nothing is under way. Whether it did.
+    fn rest(&mut self) -> bool {
+        let quiet = self.input.is_empty() && self.connection.in_flight.load(Ordering::Relaxed) == 0;
+        if quiet {
             self.input = BytesMut::new();
             self.read_size_bytes = READ_SIZE_BYTES_MIN;
+            self.command = Command::default();
             self.output.shrink();
-            if self.batch.capacity() > 64 {
-                self.batch = Vec::new();
-            }
+            self.batch = Vec::new();
+            self.handler.on_rest();
         }
+        quiet
     }
 
-    fn watch_idle(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
-        while self.idle.as_mut().poll(cx).is_ready() {
+    /// A connection that has been silent for a moment keeps no buffers, for thousands are so most of the time; one that has
+    /// been silent for long is closed.
+    fn watch_silence(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        while self.silence.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
             let deadline = self.last_activity + self.connection.limits.idle;
-            if deadline <= Instant::now() {
+            if deadline <= now {
                 return Err(Closed::Idle);
             }
-            self.idle.as_mut().reset(deadline);
+            let rest_at = self.last_activity + REST_AFTER;
+            if rest_at <= now {
+                self.rested = self.rest();
+            }
+            let next = match (self.rested, rest_at <= now) {
+                (true, _) => deadline,
+                (false, true) => now + REST_AFTER,
+                (false, false) => rest_at,
+            };
+            self.silence.as_mut().reset(next.min(deadline));
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(crate) enum Outgoing {
         size_bytes: usize,
     },
     /// The outcome of a send, as the engine's thread left it.
-    Sent(Sent),
+    Sent(Box<Sent>),
 }
 
 /// What an answer without a body is taken to weigh.

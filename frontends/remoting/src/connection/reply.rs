@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use kourou_proto::remoting::header::FLAG_RESPONSE;
-use kourou_proto::{Command, Header, HeaderCodec, Language, ResponseCode};
+use kourou_proto::{Command, HeaderCodec, Language, ResponseCode};
 
 use super::{Connection, Outgoing};
 
@@ -17,17 +17,21 @@ pub(crate) struct ReplyHead {
 }
 
 impl ReplyHead {
+    /// Makes `answer` what [`ReplyHead::command`] gives, in the memory that it has.
+    pub(crate) fn write(self, code: ResponseCode, answer: &mut Command) {
+        answer.codec = self.codec;
+        answer.header.clear(code.value(), self.opaque, FLAG_RESPONSE);
+        answer.header.language = Language::Java;
+        answer.body = Bytes::new();
+    }
+
     /// An answer without fields, remark and body.
     ///
     /// Its language is Java: clients older than a language read its name as null, and Java is known to all.
     pub(crate) fn command(self, code: ResponseCode) -> Command {
-        let mut header = Header::new(code.value(), self.opaque, FLAG_RESPONSE);
-        header.language = Language::Java;
-        Command {
-            codec: self.codec,
-            header,
-            body: Bytes::new(),
-        }
+        let mut answer = Command::default();
+        self.write(code, &mut answer);
+        answer
     }
 }
 

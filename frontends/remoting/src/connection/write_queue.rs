@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
+use kourou_proto::Command;
 
 use super::Outgoing;
+use crate::broker_port::{Sent, write_answer};
 use crate::limits::COPIED_SLICE_SIZE_BYTES_MAX;
 
 /// Encoded commands, to be written with as few calls as the socket allows. As a [`Buf`] it is what is left to write,
@@ -16,35 +18,51 @@ pub(super) struct WriteQueue {
     heads: BytesMut,
     segments: VecDeque<Bytes>,
     size_bytes: usize,
+    /// Memory for answers that are made here.
+    answer: Command,
 }
 
 impl WriteQueue {
     /// Encodes a command behind the others. One that the wire cannot carry is dropped with a log line; that takes a
     /// header of more than a megabyte, which nothing of ours makes.
-    pub(super) fn push(&mut self, outgoing: Outgoing) {
-        let (head, slices, size_bytes) = match outgoing {
+    /// Returns the memory of a send that is answered.
+    pub(super) fn push(&mut self, outgoing: Outgoing) -> Option<Box<Sent>> {
+        match outgoing {
             Outgoing::Command(mut command) => {
                 let body = std::mem::take(&mut command.body);
-                let size_bytes = body.len();
-                (command, Slices::One(body), size_bytes)
+                if self.push_head(&command, body.len()) {
+                    self.push_slice(body);
+                }
+                None
             }
             Outgoing::Records {
                 head,
                 slices,
                 size_bytes,
-            } => (head, Slices::Many(slices), size_bytes),
-            Outgoing::Sent(sent) => (sent.into_command(), Slices::One(Bytes::new()), 0),
-        };
+            } => {
+                if self.push_head(&head, size_bytes) {
+                    slices.into_iter().for_each(|slice| self.push_slice(slice));
+                }
+                None
+            }
+            Outgoing::Sent(mut sent) => {
+                let mut answer = std::mem::take(&mut self.answer);
+                write_answer(&mut sent, &mut answer);
+                self.push_head(&answer, 0);
+                self.answer = answer;
+                Some(sent)
+            }
+        }
+    }
+
+    fn push_head(&mut self, command: &Command, body_size_bytes: usize) -> bool {
         let before = self.heads.len();
-        if let Err(error) = head.encode_head(size_bytes, &mut self.heads) {
-            tracing::error!(%error, code = head.header.code, "an answer cannot be written");
-            return;
+        if let Err(error) = command.encode_head(body_size_bytes, &mut self.heads) {
+            tracing::error!(%error, code = command.header.code, "an answer cannot be written");
+            return false;
         }
         self.size_bytes += self.heads.len() - before;
-        match slices {
-            Slices::One(body) => self.push_slice(body),
-            Slices::Many(slices) => slices.into_iter().for_each(|slice| self.push_slice(slice)),
-        }
+        true
     }
 
     fn push_slice(&mut self, slice: Bytes) {
@@ -69,13 +87,9 @@ impl WriteQueue {
         if self.segments.is_empty() && self.heads.is_empty() {
             self.heads = BytesMut::new();
             self.segments.shrink_to(0);
+            self.answer = Command::default();
         }
     }
-}
-
-enum Slices {
-    One(Bytes),
-    Many(Vec<Bytes>),
 }
 
 impl Buf for WriteQueue {
@@ -115,7 +129,7 @@ impl Buf for WriteQueue {
 
 #[cfg(test)]
 mod tests {
-    use kourou_proto::{Command, RequestCode};
+    use kourou_proto::RequestCode;
 
     use super::*;
 
