@@ -1,0 +1,106 @@
+//! A send on its way: what is known of it before the log has it, and the memory that it takes.
+//!
+//! ```text
+//!  frontend --Box<Sending>--> broker --> engine: pending, writer --> SendDone::sent --Box<Sending>--> frontend
+//! ```
+//!
+//! The box goes all the way round, with its buffers, so that a frontend that keeps it for its next send needs no new memory.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kourou_engine::{AppendError, Appended};
+
+use super::{SendError, SendReceipt};
+
+/// Memory for properties that is kept for the next send; what grew beyond it is given back.
+const KEPT_PROPERTIES_SIZE_BYTES_MAX: usize = 4 * 1024;
+
+/// Who is told of a send. The value travels with it.
+pub trait SendDone: Send + Sized + 'static {
+    /// What became of the send: it is durable and can be consumed, and [`Sending::receipt`] says where; or why it is not.
+    /// Runs once, as every `done` of [`Broker`](crate::Broker).
+    fn sent(sending: Box<Sending<Self>>, outcome: Result<(), SendError>);
+}
+
+/// One send on its way, or the memory of one that is over.
+#[derive(Debug)]
+pub struct Sending<D> {
+    /// Who is told.
+    pub done: D,
+    pub(super) receipt: SendReceipt,
+    /// Properties as they are stored.
+    pub(super) properties: Vec<u8>,
+}
+
+impl<D: SendDone> Sending<D> {
+    /// For a first send.
+    pub fn new(done: D) -> Box<Self> {
+        Box::new(Self {
+            done,
+            receipt: SendReceipt {
+                store_host: SocketAddr::from(([0, 0, 0, 0], 0)),
+                position: 0,
+                batch_positions: Vec::new(),
+                queue_id: 0,
+                queue_offset: 0,
+                transaction_id: String::new(),
+                region: Arc::from(""),
+                trace_on: false,
+            },
+            properties: Vec::new(),
+        })
+    }
+
+    /// Where the messages are, after a send that succeeded.
+    pub fn receipt(&self) -> &SendReceipt {
+        &self.receipt
+    }
+
+    /// Forgets an earlier send.
+    pub(super) fn begin(&mut self) {
+        self.receipt.batch_positions.clear();
+        self.receipt.transaction_id.clear();
+        if self.properties.capacity() > KEPT_PROPERTIES_SIZE_BYTES_MAX {
+            self.properties = Vec::new();
+        }
+        self.properties.clear();
+    }
+
+    pub(super) fn refuse(self: Box<Self>, error: SendError) {
+        D::sent(self, Err(error));
+    }
+
+    pub(super) fn appended(mut self: Box<Self>, appended: Result<Appended, AppendError>) {
+        let outcome = appended.map_err(SendError::Store).map(|appended| {
+            self.receipt.position = appended.position;
+            self.receipt.queue_offset = appended.queue_offset;
+        });
+        D::sent(self, outcome);
+    }
+
+    pub(super) fn appended_batch(mut self: Box<Self>, appended: Result<Vec<Appended>, AppendError>) {
+        let outcome = appended.map_err(SendError::Store).map(|appended| {
+            if let Some(first) = appended.first() {
+                self.receipt.position = first.position;
+                self.receipt.queue_offset = first.queue_offset;
+            }
+            let positions = appended.iter().map(|one| one.position);
+            self.receipt.batch_positions.extend(positions);
+        });
+        D::sent(self, outcome);
+    }
+}
+
+/// A callback as one that is told.
+pub(super) struct Call<F>(pub(super) F);
+
+impl<F> SendDone for Call<F>
+where
+    F: FnOnce(Result<SendReceipt, SendError>) + Send + 'static,
+{
+    fn sent(sending: Box<Sending<Self>>, outcome: Result<(), SendError>) {
+        let Sending { done, receipt, .. } = *sending;
+        (done.0)(outcome.map(|()| receipt));
+    }
+}
