@@ -1,5 +1,7 @@
 //! A command: one request or response, header and body together.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::code::{RequestCode, ResponseCode};
@@ -64,6 +66,7 @@ impl Command {
     /// Adds the fields of a typed header.
     #[must_use]
     pub fn with_fields<'a>(mut self, fields: &impl HeaderFields<'a>) -> Self {
+        self.header.fields.make_room();
         fields.write_fields(&mut self.header.fields);
         self
     }
@@ -77,7 +80,7 @@ impl Command {
 
     /// Sets the text for people.
     #[must_use]
-    pub fn with_remark(mut self, remark: impl Into<String>) -> Self {
+    pub fn with_remark(mut self, remark: impl Into<Cow<'static, str>>) -> Self {
         self.header.remark = Some(remark.into());
         self
     }

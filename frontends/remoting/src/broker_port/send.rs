@@ -127,7 +127,7 @@ pub(crate) fn write_answer(sent: &mut Sent, answer: &mut Command) {
         }
         Err(error) => {
             head.write(ResponseCode::new(error.response_code()), answer);
-            answer.header.remark = Some(error.to_string());
+            answer.header.remark = Some(error.to_string().into());
         }
     }
     sent.done.msg_id = msg_id;

@@ -87,7 +87,7 @@ pub(super) fn decode(header: &mut Header, bytes: &[u8]) -> Result<(), HeaderErro
     header.opaque = opaque;
     header.flag = flag;
     if !remark.is_empty() {
-        header.remark = Some(remark.into_owned());
+        header.remark = Some(remark.into_owned().into());
     }
     Ok(())
 }

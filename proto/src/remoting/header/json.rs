@@ -36,7 +36,7 @@ pub(super) fn decode(header: &mut Header, bytes: &[u8]) -> Result<(), HeaderErro
                 header.remark = if reader.null()? {
                     None
                 } else {
-                    Some(reader.scalar_text()?.into_owned())
+                    Some(reader.scalar_text()?.into_owned().into())
                 };
             }
             "extFields" if reader.peek()? == Kind::Object => {

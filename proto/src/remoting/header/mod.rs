@@ -3,6 +3,8 @@
 mod binary;
 mod json;
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
 use thiserror::Error;
 
@@ -61,7 +63,7 @@ pub struct Header {
     /// [`FLAG_RESPONSE`] and [`FLAG_ONEWAY`].
     pub flag: i32,
     /// A text for people, on answers that failed.
-    pub remark: Option<String>,
+    pub remark: Option<Cow<'static, str>>,
     /// What depends on the code.
     pub fields: ExtFields,
 }

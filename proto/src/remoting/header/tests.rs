@@ -230,7 +230,7 @@ fn any_header() -> impl Strategy<Value = Header> {
             version,
             opaque,
             flag,
-            remark,
+            remark: remark.map(Into::into),
             fields: fields
                 .iter()
                 .map(|(key, value)| (key.as_str(), value.as_str()))
