@@ -15,11 +15,11 @@ use crate::disk::{Disk, Durability};
 use crate::error::{AppendError, CloseError, OpenError, ReadError, StopReason};
 use crate::index::{Boundary, Damaged, IndexEntry, QueueKey, QueueRange};
 use crate::limits::{APPEND_SIZE_BYTES_MAX, RELAXED_SYNC_INTERVAL_MS};
-use crate::log::pending::{Append, Appended, Shut};
+use crate::log::pending::{Append, AppendDone, Appended, One, Several, Shut};
 use crate::log::recover::{self, Need, Recovery};
 use crate::log::writer::Writer;
 use crate::options::{Flush, Options, Threads};
-use crate::record::{EncodedRecord, Peek, RecordError, RecordView, peek_size};
+use crate::record::{EncodedRecord, EncodedRecords, Peek, RecordError, RecordView, peek_size};
 use crate::shared::{Job, Parts, Shared, create_segment};
 use crate::store::{self, Layout};
 use crate::view::View;
@@ -213,37 +213,35 @@ impl Engine {
         &self.inner.writes_how
     }
 
-    /// Appends a record. `done` is told where it is once it is durable, applied to the view and readable; or why it is not in
-    /// the log.
+    /// Appends records, which stand next to each other in the log and are there all or not at all. `done` is told where
+    /// once they are durable, applied to the view and readable; or why they are not in the log. See [`AppendDone`].
     ///
-    /// `done` runs on the log's writer thread, or at once on this one if the record is refused without waiting. It must not
-    /// block: everybody else's appends wait for it. It may append.
+    /// Allocates nothing, once warm.
+    pub fn append_with(&self, records: EncodedRecords, done: Box<dyn AppendDone>) {
+        if records.is_empty() {
+            done.done(Ok(&[]), records);
+            return;
+        }
+        self.inner.shared.pending.push(Append { records, done });
+    }
+
+    /// Appends a record. `done` is called as [`AppendDone::done`] would be.
     pub fn append(
         &self,
         record: EncodedRecord,
         done: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
     ) {
-        self.inner
-            .shared
-            .pending
-            .push(Append::One(record, Box::new(done)));
+        self.append_with(record.into(), Box::new(One(done)));
     }
 
-    /// Appends records that stand next to each other in the log, and are there all or not at all. `done` as in
-    /// [`Engine::append`], with one item for each record.
+    /// Appends records that stand next to each other in the log, and are there all or not at all. `done` is called as
+    /// [`AppendDone::done`] would be.
     pub fn append_batch(
         &self,
-        records: Vec<EncodedRecord>,
+        records: EncodedRecords,
         done: impl FnOnce(Result<Vec<Appended>, AppendError>) + Send + 'static,
     ) {
-        if records.is_empty() {
-            done(Ok(Vec::new()));
-            return;
-        }
-        self.inner
-            .shared
-            .pending
-            .push(Append::Batch(records, Box::new(done)));
+        self.append_with(records, Box::new(Several(done)));
     }
 
     /// Appends a record and waits until it is durable. With [`Threads::Manual`] it pumps meanwhile.

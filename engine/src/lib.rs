@@ -48,7 +48,7 @@ mod watermark;
 pub use engine::{Engine, Health};
 pub use error::{AppendError, CloseError, OpenError, ReadError, StopReason};
 pub use index::{Boundary, IndexEntry, QueueRange};
-pub use log::pending::Appended;
+pub use log::pending::{AppendDone, Appended};
 pub use log::recover::Recovery;
 pub use options::{Flush, Options, Threads};
 pub use view::{Arrival, NoView, View};

@@ -135,11 +135,13 @@ fn step(random: &mut Random, store: &Store, ledger: &Arc<Mutex<Ledger>>) {
                 records.push(message(topic, queue_id, number, size / 2));
                 acknowledges.push(acknowledge(queue, number));
             }
-            store.engine.append_batch(records, move |outcome| {
-                for (stored, acknowledge) in outcome.into_iter().flatten().zip(acknowledges) {
-                    acknowledge(stored.queue_offset);
-                }
-            });
+            store
+                .engine
+                .append_batch(records.into_iter().collect(), move |outcome| {
+                    for (stored, acknowledge) in outcome.into_iter().flatten().zip(acknowledges) {
+                        acknowledge(stored.queue_offset);
+                    }
+                });
         }
         6 => {
             ledger.lock().unwrap().states.push(number);

@@ -11,9 +11,10 @@ use harness::{Store, message, small, state_record};
 use kourou_engine::clock::SystemClock;
 use kourou_engine::disk::sim::SimDisk;
 use kourou_engine::disk::{StdDisk, WriterKind};
-use kourou_engine::record::RecordView;
+use kourou_engine::record::{EncodedRecords, Limits, RecordDraft, RecordView};
 use kourou_engine::{
-    AppendError, Boundary, Engine, Flush, Health, NoView, OpenError, Options, QueueRange, Threads,
+    AppendDone, AppendError, Appended, Boundary, Engine, Flush, Health, NoView, OpenError, Options,
+    QueueRange, Threads,
 };
 
 #[test]
@@ -118,6 +119,48 @@ fn a_batch_is_contiguous_and_whole() {
     }
     assert!(store.engine.segment_count() > 1);
     assert_eq!(store.messages().values().map(Vec::len).sum::<usize>(), 300);
+}
+
+/// Keeps what an append gives back.
+struct Keeps {
+    given_back: std::sync::mpsc::Sender<(Box<Self>, EncodedRecords)>,
+    positions: Vec<u64>,
+}
+
+impl AppendDone for Keeps {
+    fn done(mut self: Box<Self>, outcome: Result<&[Appended], AppendError>, records: EncodedRecords) {
+        self.positions
+            .extend(outcome.unwrap().iter().map(|appended| appended.position));
+        let given_back = self.given_back.clone();
+        given_back.send((self, records)).unwrap();
+    }
+}
+
+#[test]
+fn an_append_gives_back_its_memory() {
+    let store = Store::open(&SimDisk::new(), small()).unwrap();
+    let (given_back, receiver) = std::sync::mpsc::channel();
+    let mut keeps = Box::new(Keeps {
+        given_back,
+        positions: Vec::new(),
+    });
+    let mut records = EncodedRecords::new();
+    for round in 1..4 {
+        for number in 0..3 {
+            let body = harness::body(number, 100);
+            let draft = RecordDraft::new("orders", 0, &body);
+            records.push(&draft, &Limits::default()).unwrap();
+        }
+        store.engine.append_with(records, keeps);
+        store.engine.pump();
+        (keeps, records) = receiver.recv().unwrap();
+        assert!(records.is_empty());
+        assert_eq!(keeps.positions.len(), 3 * round);
+    }
+    assert!(keeps.positions.is_sorted());
+    // Nothing to append is done at once.
+    store.engine.append_with(records, keeps);
+    assert_eq!(receiver.recv().unwrap().0.positions.len(), 9);
 }
 
 #[test]

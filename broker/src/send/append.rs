@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use kourou_engine::record::{EncodeError, EncodedRecord, Limits as RecordLimits, RecordDraft};
+use kourou_engine::record::{
+    EncodeError, EncodedRecord, EncodedRecords, Limits as RecordLimits, RecordDraft,
+};
 
 use super::batch;
 use super::check::{Checked, Place};
@@ -167,7 +169,7 @@ impl Broker {
         &self,
         request: &SendRequest<'_>,
         place: &Place<'_>,
-    ) -> Result<Vec<EncodedRecord>, SendError> {
+    ) -> Result<EncodedRecords, SendError> {
         let limits = &self.options.limits;
         if request.body.len() > limits.body_size_bytes_max {
             let (size_bytes, max_bytes) = (request.body.len(), limits.body_size_bytes_max);
@@ -179,7 +181,8 @@ impl Broker {
         }
         let record_limits = self.record_limits();
         let messages = batch::parse(&request.body, limits.batch_messages_max)?;
-        let encode = |message: batch::BatchMessage<'_>| {
+        let mut records = EncodedRecords::new();
+        for message in messages {
             self.check_properties_size(message.properties.len())?;
             let record = RecordDraft {
                 topic: &place.topic,
@@ -194,9 +197,11 @@ impl Broker {
                 body: message.body,
                 properties: message.properties,
             };
-            record.encode_within(&record_limits).map_err(SendError::Illegal)
-        };
-        messages.into_iter().map(encode).collect()
+            records
+                .push(&record, &record_limits)
+                .map_err(SendError::Illegal)?;
+        }
+        Ok(records)
     }
 
     fn check_properties_size(&self, size_bytes: usize) -> Result<(), SendError> {

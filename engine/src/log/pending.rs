@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{AppendError, StopReason};
-use crate::record::EncodedRecord;
+use crate::record::EncodedRecords;
 
 /// Where a record landed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,55 +20,67 @@ pub struct Appended {
     pub store_ms: i64,
 }
 
-type DoneOne = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
-type DoneBatch = Box<dyn FnOnce(Result<Vec<Appended>, AppendError>) + Send>;
+/// Who is told of an append. The box travels with it and comes back, and so does the records' memory, so that a caller that
+/// keeps both for its next append allocates nothing.
+pub trait AppendDone: Send + 'static {
+    /// What became of the append: the records are durable, applied to the view and readable, and here is where, one item for each;
+    /// or why not. `records` is empty and keeps its memory.
+    ///
+    /// Runs on the log's writer thread, or at once on the caller's if the append is refused without waiting. It must not
+    /// block: everybody else's appends wait for it. It may append.
+    fn done(self: Box<Self>, outcome: Result<&[Appended], AppendError>, records: EncodedRecords);
+}
 
-/// One append: a record, or several that stand or fall together.
-pub(crate) enum Append {
-    One(EncodedRecord, DoneOne),
-    Batch(Vec<EncodedRecord>, DoneBatch),
+/// A callback that is told of an append of one record.
+pub(crate) struct One<F>(pub(crate) F);
+
+impl<F: FnOnce(Result<Appended, AppendError>) + Send + 'static> AppendDone for One<F> {
+    fn done(self: Box<Self>, outcome: Result<&[Appended], AppendError>, _records: EncodedRecords) {
+        match outcome {
+            Ok([appended, ..]) => (self.0)(Ok(*appended)),
+            // Whoever makes one of these appends a record.
+            Ok([]) => {}
+            Err(error) => (self.0)(Err(error)),
+        }
+    }
+}
+
+/// A callback that is told of an append of several.
+pub(crate) struct Several<F>(pub(crate) F);
+
+impl<F: FnOnce(Result<Vec<Appended>, AppendError>) + Send + 'static> AppendDone for Several<F> {
+    fn done(self: Box<Self>, outcome: Result<&[Appended], AppendError>, _records: EncodedRecords) {
+        (self.0)(outcome.map(<[Appended]>::to_vec));
+    }
+}
+
+/// One append: records that stand or fall together, and who is told.
+pub(crate) struct Append {
+    pub(crate) records: EncodedRecords,
+    pub(crate) done: Box<dyn AppendDone>,
 }
 
 impl std::fmt::Debug for Append {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Append")
-            .field("records", &self.records().len())
+            .field("records", &self.records.len())
             .finish_non_exhaustive()
     }
 }
 
 impl Append {
-    pub(crate) fn records(&self) -> &[EncodedRecord] {
-        match self {
-            Self::One(record, _) => std::slice::from_ref(record),
-            Self::Batch(records, _) => records,
-        }
-    }
-
-    pub(crate) fn size_bytes(&self) -> u64 {
-        self.records()
-            .iter()
-            .map(|record| u64::from(record.size_bytes()))
-            .sum()
-    }
-
     /// Tells the caller. `appended` has one item for each record.
     pub(crate) fn complete(self, appended: &[Appended]) {
-        match self {
-            Self::One(_, done) => {
-                if let Some(&appended) = appended.first() {
-                    done(Ok(appended));
-                }
-            }
-            Self::Batch(_, done) => done(Ok(appended.to_vec())),
-        }
+        self.tell(Ok(appended));
     }
 
     pub(crate) fn fail(self, error: AppendError) {
-        match self {
-            Self::One(_, done) => done(Err(error)),
-            Self::Batch(_, done) => done(Err(error)),
-        }
+        self.tell(Err(error));
+    }
+
+    fn tell(mut self, outcome: Result<&[Appended], AppendError>) {
+        self.records.clear();
+        self.done.done(outcome, self.records);
     }
 }
 
@@ -116,7 +128,7 @@ impl Pending {
 
     /// Takes an append in, or tells its caller at once why not.
     pub(crate) fn push(&self, append: Append) {
-        let size_bytes = append.size_bytes();
+        let size_bytes = append.records.size_bytes();
         let refused = {
             let mut state = self.state.lock();
             if let Some(shut) = &state.shut {

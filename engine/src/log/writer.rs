@@ -22,7 +22,7 @@ use crate::error::{AppendError, StopReason};
 use crate::index::{QueueKey, QueueNo, Slot};
 use crate::limits::{APPEND_SIZE_BYTES_MAX, BLANK_SIZE_BYTES, STATE_RESERVE_BYTES};
 use crate::options::Threads;
-use crate::record::{EncodedRecord, RecordView, STATE_TOPIC, blank};
+use crate::record::{RecordView, STATE_TOPIC, Unstamped, blank};
 use crate::segment::Segment;
 use crate::shared::{Job, Shared};
 use crate::view::Arrival;
@@ -124,7 +124,7 @@ impl Writer {
         }
         self.waiting.extend(self.taken.drain(..));
         while let Some(next) = self.waiting.front() {
-            let size_bytes = next.size_bytes();
+            let size_bytes = next.records.size_bytes();
             if let Err(error) = self.check_size(size_bytes) {
                 self.fail_front(error);
                 continue;
@@ -183,9 +183,11 @@ impl Writer {
             self.roll()?;
         }
         let end = block_end(self.tail + MARK_SIZE_BYTES + size_bytes);
-        let reserve = match self.waiting.front().map(Append::records) {
-            Some([record]) if record.topic() == STATE_TOPIC => 0,
-            _ => STATE_RESERVE_BYTES,
+        let is_state = |append: &Append| append.records.iter().all(|record| record.topic() == STATE_TOPIC);
+        let reserve = if self.waiting.front().is_some_and(is_state) {
+            0
+        } else {
+            STATE_RESERVE_BYTES
         };
         self.make_room((end + reserve).min(self.segment_end()))?;
         // A message that just fits says nothing; space that could be made does.
@@ -258,7 +260,7 @@ impl Writer {
         let mut size = MARK_SIZE_BYTES;
         let mut count = 0;
         for append in &self.waiting {
-            let with = size + append.size_bytes();
+            let with = size + append.records.size_bytes();
             let end = block_end(self.tail + with);
             let fits = self.tail + with + BLANK_SIZE_BYTES <= segment_end
                 && self
@@ -293,7 +295,7 @@ impl Writer {
         let mut position = self.tail + MARK_SIZE_BYTES;
         self.assigned.clear();
         for append in &group.appends {
-            for record in append.records() {
+            for record in append.records.iter() {
                 let queue_offset = if record.indexed() {
                     let (queue, queue_offset) = self.next_offset(record);
                     group
@@ -319,7 +321,7 @@ impl Writer {
         group
     }
 
-    fn next_offset(&mut self, record: &EncodedRecord) -> (QueueNo, u64) {
+    fn next_offset(&mut self, record: Unstamped<'_>) -> (QueueNo, u64) {
         let expected = self.shared.index.expect(QueueKey {
             topic: record.topic(),
             queue_id: record.queue_id(),
@@ -384,7 +386,7 @@ impl Writer {
         }
         let mut from = 0;
         for append in appends {
-            let count = append.records().len();
+            let count = append.records.len();
             append.complete(&appended[from..from + count]);
             from += count;
         }
@@ -417,7 +419,7 @@ impl From<io::Error> for NoRoom {
     }
 }
 
-fn slot(record: &EncodedRecord, position: u64, store_ms: i64) -> Slot {
+fn slot(record: Unstamped<'_>, position: u64, store_ms: i64) -> Slot {
     // A tags code is a sign-extended 32-bit hash; the low half is all of it.
     Slot {
         position,

@@ -1,7 +1,6 @@
 //! Encoding: the caller's thread lays the whole record out; the writer stamps where and when it was stored.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 
 use thiserror::Error;
 
@@ -127,6 +126,13 @@ impl<'a> RecordDraft<'a> {
     /// # Errors
     /// See [`EncodeError`].
     pub fn encode_within(&self, limits: &Limits) -> Result<EncodedRecord, EncodeError> {
+        let mut bytes = Vec::new();
+        let shape = self.encode_onto(&mut bytes, limits)?;
+        Ok(EncodedRecord { bytes, shape })
+    }
+
+    /// Encodes behind what is in `bytes`, which stay as they are after an error.
+    pub(super) fn encode_onto(&self, bytes: &mut Vec<u8>, limits: &Limits) -> Result<Shape, EncodeError> {
         let properties = Properties::new(self.properties);
         self.check(limits, &properties)?;
 
@@ -138,40 +144,41 @@ impl<'a> RecordDraft<'a> {
         let properties_at = topic_at + self.topic.len() + 2;
         let total_size = properties_at + properties.size();
 
-        let mut bytes = Vec::with_capacity(total_size);
+        let begin = bytes.len();
+        bytes.reserve(total_size);
         // `check` has bounded every size, so the casts below lose nothing.
-        put(&mut bytes, (total_size as u32).to_be_bytes());
-        put(&mut bytes, if v2 { MAGIC_V2 } else { MAGIC_V1 }.to_be_bytes());
-        put(&mut bytes, checksum::crc31(self.body).to_be_bytes());
-        put(&mut bytes, self.queue_id.to_be_bytes());
-        put(&mut bytes, self.flag.to_be_bytes());
-        put(&mut bytes, [0; 16]);
-        put(&mut bytes, sys_flag.to_be_bytes());
-        put(&mut bytes, self.born_ms.to_be_bytes());
-        put_host(&mut bytes, self.born_host);
-        put(&mut bytes, [0; 8]);
-        put_host(&mut bytes, self.store_host);
-        put(&mut bytes, self.reconsume_times.to_be_bytes());
-        put(&mut bytes, self.prepared_transaction_offset.to_be_bytes());
-        put(&mut bytes, (self.body.len() as u32).to_be_bytes());
+        put(bytes, (total_size as u32).to_be_bytes());
+        put(bytes, if v2 { MAGIC_V2 } else { MAGIC_V1 }.to_be_bytes());
+        put(bytes, checksum::crc31(self.body).to_be_bytes());
+        put(bytes, self.queue_id.to_be_bytes());
+        put(bytes, self.flag.to_be_bytes());
+        put(bytes, [0; 16]);
+        put(bytes, sys_flag.to_be_bytes());
+        put(bytes, self.born_ms.to_be_bytes());
+        put_host(bytes, self.born_host);
+        put(bytes, [0; 8]);
+        put_host(bytes, self.store_host);
+        put(bytes, self.reconsume_times.to_be_bytes());
+        put(bytes, self.prepared_transaction_offset.to_be_bytes());
+        put(bytes, (self.body.len() as u32).to_be_bytes());
         bytes.extend_from_slice(self.body);
         if v2 {
-            put(&mut bytes, (self.topic.len() as u16).to_be_bytes());
+            put(bytes, (self.topic.len() as u16).to_be_bytes());
         } else {
             bytes.push(self.topic.len() as u8);
         }
         bytes.extend_from_slice(self.topic.as_bytes());
-        put(&mut bytes, (properties.size() as u16).to_be_bytes());
-        properties.put(&mut bytes);
-        debug_assert_eq!(bytes.len(), total_size);
+        put(bytes, (properties.size() as u16).to_be_bytes());
+        properties.put(bytes);
+        debug_assert_eq!(bytes.len() - begin, total_size);
 
-        Ok(EncodedRecord {
-            bytes,
-            topic: topic_at..topic_at + self.topic.len(),
-            properties_at,
-            store_ms_at: BORN_HOST_AT + born_size,
+        Ok(Shape {
+            size_bytes: total_size as u32,
+            topic_at: topic_at as u32,
+            properties_at: properties_at as u32,
             queue_id: self.queue_id,
             tags_code: tags_code_of(properties.tag),
+            store_ms_at: (BORN_HOST_AT + born_size) as u8,
             indexed: self.topic != STATE_TOPIC && indexed_by_flags(sys_flag),
         })
     }
@@ -280,49 +287,54 @@ fn host_flags(sys_flag: i32, born_host: SocketAddr, store_host: SocketAddr) -> i
     flags
 }
 
+/// What the writer needs to know of an encoded record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) size_bytes: u32,
+    topic_at: u32,
+    properties_at: u32,
+    queue_id: u32,
+    tags_code: i64,
+    store_ms_at: u8,
+    indexed: bool,
+}
+
 /// A whole record, but for where and when it is stored.
 #[derive(Debug, Clone)]
 pub struct EncodedRecord {
-    bytes: Vec<u8>,
-    topic: Range<usize>,
-    properties_at: usize,
-    store_ms_at: usize,
-    queue_id: u32,
-    tags_code: i64,
-    indexed: bool,
+    pub(super) bytes: Vec<u8>,
+    pub(super) shape: Shape,
 }
 
 impl EncodedRecord {
     /// The record's size in the log.
     pub fn size_bytes(&self) -> u32 {
-        // The encoder has bounded it.
-        self.bytes.len() as u32
+        self.shape.size_bytes
     }
 
     /// The topic.
     pub fn topic(&self) -> &str {
-        // These bytes were copied from a str.
-        std::str::from_utf8(&self.bytes[self.topic.clone()]).unwrap_or_default()
+        self.borrowed().topic()
     }
 
     /// The queue of the topic.
     pub fn queue_id(&self) -> u32 {
-        self.queue_id
+        self.shape.queue_id
     }
 
     /// The tags code, 0 without a tag.
     pub fn tags_code(&self) -> i64 {
-        self.tags_code
+        self.shape.tags_code
     }
 
     /// Whether the record takes a queue offset and appears in its queue.
     pub fn indexed(&self) -> bool {
-        self.indexed
+        self.shape.indexed
     }
 
     /// The property string, without the checksum property.
     pub fn properties(&self) -> &[u8] {
-        &self.bytes[self.properties_at..self.bytes.len() - checksum::PROPERTY_SIZE]
+        &self.bytes[self.shape.properties_at as usize..self.bytes.len() - checksum::PROPERTY_SIZE]
     }
 
     /// The record, unstamped: copy it, then [`stamp`](Self::stamp) the copy.
@@ -344,10 +356,59 @@ impl EncodedRecord {
     /// # Panics
     /// If `copy` is not [`size_bytes`](Self::size_bytes) long.
     pub fn stamp(&self, copy: &mut [u8], queue_offset: u64, position: u64, store_ms: i64) {
+        self.borrowed().stamp(copy, queue_offset, position, store_ms);
+    }
+
+    fn borrowed(&self) -> Unstamped<'_> {
+        Unstamped {
+            bytes: &self.bytes,
+            shape: &self.shape,
+        }
+    }
+}
+
+/// An encoded record in somebody's buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unstamped<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) shape: &'a Shape,
+}
+
+impl<'a> Unstamped<'a> {
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(crate) fn size_bytes(self) -> u32 {
+        self.shape.size_bytes
+    }
+
+    pub(crate) fn topic(self) -> &'a str {
+        // The size of the properties stands between the two.
+        let topic = self.shape.topic_at as usize..self.shape.properties_at as usize - 2;
+        // These bytes were copied from a str.
+        std::str::from_utf8(&self.bytes[topic]).unwrap_or_default()
+    }
+
+    pub(crate) fn queue_id(self) -> u32 {
+        self.shape.queue_id
+    }
+
+    pub(crate) fn tags_code(self) -> i64 {
+        self.shape.tags_code
+    }
+
+    pub(crate) fn indexed(self) -> bool {
+        self.shape.indexed
+    }
+
+    /// See [`EncodedRecord::stamp`].
+    pub(crate) fn stamp(self, copy: &mut [u8], queue_offset: u64, position: u64, store_ms: i64) {
         assert_eq!(copy.len(), self.bytes.len(), "a copy of the record");
+        let store_ms_at = usize::from(self.shape.store_ms_at);
         copy[QUEUE_OFFSET_AT..QUEUE_OFFSET_AT + 8].copy_from_slice(&queue_offset.to_be_bytes());
         copy[POSITION_AT..POSITION_AT + 8].copy_from_slice(&position.to_be_bytes());
-        copy[self.store_ms_at..self.store_ms_at + 8].copy_from_slice(&store_ms.to_be_bytes());
+        copy[store_ms_at..store_ms_at + 8].copy_from_slice(&store_ms.to_be_bytes());
         if let Some((covered, property)) = copy.split_last_chunk_mut::<{ checksum::PROPERTY_SIZE }>() {
             checksum::write_digits(property, checksum::crc31(covered));
         }

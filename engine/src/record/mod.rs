@@ -1,13 +1,14 @@
 //! Records: what the commit log is made of.
 //!
-//! A [`RecordDraft`] is encoded in the caller's thread; the writer copies the [`EncodedRecord`] into its group and stamps
-//! it; a [`RecordView`] reads what was stored. The layout is drawn in `layout.rs`.
+//! A [`RecordDraft`] is encoded in the caller's thread; the writer copies the [`EncodedRecords`] into its group and stamps
+//! them; a [`RecordView`] reads what was stored. The layout is drawn in `layout.rs`.
 
 mod checksum;
 mod encode;
 mod layout;
 mod peek;
 mod properties;
+mod records;
 mod state;
 mod view;
 
@@ -16,6 +17,7 @@ mod golden;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use encode::Unstamped;
 pub use encode::{EncodeError, EncodedRecord, Limits, RecordDraft};
 pub use layout::{
     BODY_SIZE_BYTES_MAX, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, PROPERTIES_SIZE_BYTES_MAX, RECORD_HEAD_SIZE_BYTES,
@@ -25,5 +27,6 @@ pub use layout::{
 };
 pub use peek::{Peek, blank, peek_size};
 pub use properties::{NAME_END, TAGS, VALUE_END, tags_code};
+pub use records::{EncodedRecords, KEPT_SIZE_BYTES_MAX};
 pub use state::{STATE_TOPIC, state};
 pub use view::{RecordError, RecordView};
