@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod counts;
 pub mod lockstep;
 pub mod memory_disk;
 pub mod paths;

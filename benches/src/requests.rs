@@ -47,9 +47,18 @@ pub fn send_header(names: SendNames, properties: &str, queue_id: i32) -> SendMes
 
 /// A send of one message, short names.
 pub fn send(codec: HeaderCodec, tag: &str, queue_id: i32, body: &[u8]) -> Command {
-    Command::request(RequestCode::SEND_MESSAGE_V2, 1)
+    send_named(codec, SendNames::Short, tag, queue_id, body)
+}
+
+/// A send of one message.
+pub fn send_named(codec: HeaderCodec, names: SendNames, tag: &str, queue_id: i32, body: &[u8]) -> Command {
+    let code = match names {
+        SendNames::Short => RequestCode::SEND_MESSAGE_V2,
+        SendNames::Long => RequestCode::SEND_MESSAGE,
+    };
+    Command::request(code, 1)
         .with_codec(codec)
-        .with_fields(&send_header(SendNames::Short, &properties(tag), queue_id))
+        .with_fields(&send_header(names, &properties(tag), queue_id))
         .with_body(body.to_vec())
 }
 

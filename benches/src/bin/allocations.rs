@@ -2,6 +2,8 @@
 //!
 //! `cargo run --profile profiling -p kourou-benches --bin allocations [-- PATH-PREFIX...]`
 //!
+//! With `--count PATH` it prints that path's figure and nothing else.
+//!
 //! Every allocation of the process counts: the port's, the broker's, the engine's and the runtime's. The client allocates nothing.
 
 use std::collections::HashMap;
@@ -9,51 +11,61 @@ use std::error::Error;
 use std::path::Path as FilePath;
 use std::{fs, io};
 
-use kourou_benches::paths::{PATHS, Path};
+use kourou_benches::paths::{self, Path};
 use serde::Deserialize;
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// Messages before the count: they fill the tail cache and every buffer.
-const WARM_UP_MESSAGES: usize = 8_000;
-/// Messages that are counted.
-const MESSAGES: usize = 16_000;
 /// Places that are shown of each path.
 const PLACES_MAX: usize = 16;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(at) = wanted.iter().position(|argument| argument == "--count") {
+        wanted.remove(at);
+        let name = wanted.first().ok_or("--count wants a path")?;
+        let path = paths::named(name).ok_or_else(|| format!("no path is called '{name}'"))?;
+        println!(
+            "{}",
+            count(path, None)?.total_blocks as f64 / path.counted_messages() as f64
+        );
+        return Ok(());
+    }
+    let sources = Sources::find()?;
     let chosen =
         |path: &&Path| wanted.is_empty() || wanted.iter().any(|name| path.name.starts_with(name.as_str()));
-    let sources = Sources::find()?;
-    for path in PATHS.iter().filter(chosen) {
-        count(path, &sources)?;
+    for path in paths::all().filter(chosen) {
+        show(path, &sources)?;
     }
     Ok(())
 }
 
-fn count(path: &Path, sources: &Sources) -> Result<(), Box<dyn Error>> {
-    let rounds = |messages: usize| messages.div_ceil(path.messages).min(4_000);
+/// Takes the path, and leaves what DHAT has seen in `report`.
+fn count(path: &Path, report: Option<&FilePath>) -> io::Result<dhat::HeapStats> {
     let mut round = path.open()?;
-    for _ in 0..rounds(WARM_UP_MESSAGES) {
+    for _ in 0..path.warm_rounds() {
         round()?;
     }
-    let counted = rounds(MESSAGES);
-    let report = tempfile::NamedTempFile::new()?;
-    let profiler = dhat::Profiler::builder()
-        .file_name(report.path())
-        .trim_backtraces(None)
-        .build();
-    for _ in 0..counted {
+    let profiler = dhat::Profiler::builder().trim_backtraces(None);
+    let profiler = match report {
+        Some(file) => profiler.file_name(file).build(),
+        None => profiler.testing().build(),
+    };
+    for _ in 0..path.counted_rounds() {
         round()?;
     }
     let stats = dhat::HeapStats::get();
     drop(profiler);
+    Ok(stats)
+}
 
-    let messages = (counted * path.messages) as f64;
+fn show(path: &Path, sources: &Sources) -> Result<(), Box<dyn Error>> {
+    let report = tempfile::NamedTempFile::new()?;
+    let stats = count(path, Some(report.path()))?;
+    let messages = path.counted_messages() as f64;
     println!(
-        "{:<16} {:>8.3} allocations and {:>8.1} bytes a message   ({})",
+        "{:<30} {:>8.3} allocations and {:>8.1} bytes a message   ({})",
         path.name,
         stats.total_blocks as f64 / messages,
         stats.total_bytes as f64 / messages,
