@@ -6,6 +6,7 @@ mod store;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::process;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use kourou_broker::Broker;
 use kourou_broker::name::AUTO_CREATE_TOPIC;
 use kourou_engine::clock::SystemClock;
 use kourou_nameserver::NameServer;
-use kourou_remoting::{BrokerEvents, NameServers};
+use kourou_remoting::{BrokerEvents, IoThreads, Listener, NameServers};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,9 +35,8 @@ pub(crate) enum Role {
     Broker,
 }
 
-/// The engine has threads of its own; two keep the sockets busy.
-const WORKER_THREADS: usize = 2;
-const BLOCKING_THREADS_MAX: usize = 32;
+/// Of this runtime, which accepts, announces and keeps time; connections have threads of their own.
+const BLOCKING_THREADS_MAX: usize = 4;
 
 /// How a shell numbers a process that was interrupted.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -48,10 +48,9 @@ const ANNOUNCED_TIMEOUT: Duration = Duration::from_secs(1);
 /// Runs the parts until the process is asked to stop.
 pub(crate) fn run(settings: &Settings, role: Role) -> Result<()> {
     let begin = Instant::now();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .thread_name("kourou-io")
+        .thread_name("kourou-work")
         .enable_all()
         .build()
         .context("the async runtime")?;
@@ -145,6 +144,8 @@ impl Node {
             .transpose()?;
         let (name_port, broker_port) = (name_port.flatten(), broker_port.flatten());
         let limits = kourou_remoting::Limits::default();
+        let count = settings.io_threads.unwrap_or_else(io_threads);
+        let io_threads = Arc::new(IoThreads::start(count).context("threads for connections")?);
         let frontends = &self.frontends;
 
         if let Some(opened) = opened {
@@ -162,6 +163,7 @@ impl Node {
                 },
             );
             if let Some(listener) = broker_port {
+                let listener = Listener::from(listener).spread_over(&io_threads);
                 let shutdown = frontends.shutdown.clone();
                 frontends
                     .tasks
@@ -170,6 +172,7 @@ impl Node {
         }
         if let (Some(name_server), Some(listener)) = (name_server, name_port) {
             welcome.name_server = Some(listener.local_addr()?.to_string());
+            let listener = Listener::from(listener).spread_over(&io_threads);
             let shutdown = frontends.shutdown.clone();
             frontends.tasks.spawn(kourou_remoting::serve_name_server(
                 listener,
@@ -226,6 +229,12 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// How many threads serve connections on this machine. The log's writer and the kernel's own work need as much again.
+fn io_threads() -> NonZeroUsize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(processors / 2).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Binds a port of the settings; none for port 0.

@@ -1,12 +1,15 @@
 //! The table of settings: one row gives the flag, the TOML key, the environment variable, the help text, the line in
 //! `docs/configuration.md` and the parser. Nothing about a setting is written down twice.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use tracing_subscriber::filter::Targets;
 
 use super::address::{Advertise, HostPort};
 use super::settings::{FlushMode, LogFormat, Settings};
+
+const IO_THREADS_MAX: usize = 256;
 
 /// Which commands take a setting as a flag. Files and the environment may always carry all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +196,24 @@ pub(crate) static KEYS: &[Key] = &[
                 "relaxed" => FlushMode::Relaxed,
                 _ => return Err("durable or relaxed"),
             };
+            Ok(())
+        },
+    },
+    Key {
+        name: "io-threads",
+        short: None,
+        value: "COUNT",
+        default: "",
+        help: "Threads that serve connections, 1 to 256; default: half the processors",
+        apache: None,
+        parts: EVERY,
+        set: |settings, text| {
+            settings.io_threads = text
+                .parse()
+                .ok()
+                .filter(|count: &NonZeroUsize| count.get() <= IO_THREADS_MAX)
+                .map(Some)
+                .ok_or("a number from 1 to 256")?;
             Ok(())
         },
     },

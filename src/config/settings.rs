@@ -1,6 +1,7 @@
 //! The settings of the server parts, typed.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::address::{Advertise, HostPort};
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) quic_port: u16,
     pub(crate) http_port: u16,
     pub(crate) flush: FlushMode,
+    /// `None` chooses by the machine.
+    pub(crate) io_threads: Option<NonZeroUsize>,
     pub(crate) segment_size_bytes: u64,
     pub(crate) broker_name: String,
     pub(crate) cluster: String,
@@ -57,6 +60,7 @@ impl Default for Settings {
             quic_port: 10912,
             http_port: 8080,
             flush: FlushMode::Durable,
+            io_threads: None,
             segment_size_bytes: 256 << 20,
             broker_name: "kourou".to_owned(),
             cluster: "DefaultCluster".to_owned(),

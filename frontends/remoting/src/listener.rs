@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Closed, Connection, Driver, Handler};
+use crate::io_threads::IoThreads;
 use crate::limits::{BACKLOG, Limits};
 
 /// Binds a TCP port for [`crate::serve_broker`] or [`crate::serve_name_server`]. Must be called inside a runtime.
@@ -27,6 +28,28 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// A port, and where its connections run.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    threads: Option<Arc<IoThreads>>,
+}
+
+impl Listener {
+    /// Lets its connections run on `threads`, and not on the runtime that accepts them.
+    #[must_use]
+    pub fn spread_over(mut self, threads: &Arc<IoThreads>) -> Self {
+        self.threads = Some(Arc::clone(threads));
+        self
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(tcp: TcpListener) -> Self {
+        Self { tcp, threads: None }
+    }
 }
 
 static NEXT_CONNECTION_ID: AtomicU64 = AtomicU64::new(1);
@@ -64,7 +87,7 @@ impl Complaints {
 
 /// Accepts until `shutdown`, then lets every connection answer what it has read, for as long as the limits say.
 pub(crate) async fn accept<H, F>(
-    listener: TcpListener,
+    listener: Listener,
     port: &'static str,
     limits: Limits,
     new_handler: F,
@@ -77,7 +100,7 @@ pub(crate) async fn accept<H, F>(
     let mut complaints = Complaints::default();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.tcp.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
         let (stream, peer) = match accepted {
@@ -108,8 +131,32 @@ pub(crate) async fn accept<H, F>(
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let connection = Connection::new(next_connection_id(), peer, limits);
         let handler = new_handler(&connection);
-        let driver = Driver::new(stream, connection, handler);
-        tasks.spawn(drive(driver, port, limits.drain, shutdown.clone()));
+        let shutdown = shutdown.clone();
+        match &listener.threads {
+            None => {
+                let driver = Driver::new(stream, connection, handler);
+                tasks.spawn(drive(driver, port, limits.drain, shutdown));
+            }
+            Some(threads) => {
+                let stream = match stream.into_std() {
+                    Ok(stream) => stream,
+                    Err(error) => {
+                        tracing::debug!(%peer, port, %error, "a connection was lost before it began");
+                        continue;
+                    }
+                };
+                threads.spawn(tasks.track_future(async move {
+                    // Registered anew, with the thread that runs this.
+                    match TcpStream::from_std(stream) {
+                        Ok(stream) => {
+                            let driver = Driver::new(stream, connection, handler);
+                            drive(driver, port, limits.drain, shutdown).await;
+                        }
+                        Err(error) => tracing::warn!(%peer, port, %error, "a connection cannot be served"),
+                    }
+                }));
+            }
+        }
     }
     drop(listener);
     tasks.close();

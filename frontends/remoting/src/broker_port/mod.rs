@@ -18,7 +18,6 @@ use std::sync::Arc;
 use kourou_broker::Broker;
 use kourou_broker::client::ClientChannel;
 use kourou_proto::{Command, RequestCode};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use send::{Sent, write_answer};
@@ -26,7 +25,7 @@ pub(crate) use topics::{config_body as topic_body, table_body as topics_body};
 
 use crate::connection::{Connection, Handler, ReplyTo};
 use crate::limits::Limits;
-use crate::listener;
+use crate::listener::{self, Listener};
 use crate::refusal::{Refusal, answer, not_supported};
 use cold::ColdReads;
 
@@ -43,7 +42,7 @@ struct Port {
 /// The same broker may be served on several listeners: clients that use the second port of a broker (two below the
 /// first) get the same there.
 pub async fn serve_broker(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     broker: Arc<Broker>,
     limits: Limits,
     shutdown: CancellationToken,
@@ -57,7 +56,7 @@ pub async fn serve_broker(
         channel: Arc::clone(connection) as Arc<dyn ClientChannel>,
         finished: send::Finished::default(),
     };
-    listener::accept(listener, "broker", limits, new_handler, shutdown).await;
+    listener::accept(listener.into(), "broker", limits, new_handler, shutdown).await;
 }
 
 struct BrokerHandler {

@@ -13,13 +13,12 @@ use kourou_engine::clock::Clock;
 use kourou_nameserver::{ConnectionId, NameServer};
 use kourou_proto::{Command, RequestCode, ResponseCode};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Connection, Handler, ReplyTo};
 use crate::limits::Limits;
-use crate::listener;
+use crate::listener::{self, Listener};
 use crate::refusal::{Refusal, answer, not_supported};
 
 /// How often silent brokers are looked for.
@@ -35,7 +34,7 @@ struct Port {
 
 /// Serves the name server's protocol on `listener` until `shutdown`, and forgets brokers that have gone silent.
 pub async fn serve_name_server(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     names: Arc<NameServer>,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -50,7 +49,13 @@ pub async fn serve_name_server(
         port: Arc::clone(&port),
     };
     tokio::join!(
-        listener::accept(listener, "name server", limits, new_handler, shutdown.clone()),
+        listener::accept(
+            listener.into(),
+            "name server",
+            limits,
+            new_handler,
+            shutdown.clone()
+        ),
         scan(&port, &shutdown),
     );
 }
