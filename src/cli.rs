@@ -1,8 +1,12 @@
 //! The command line: what there is to type. The flags of the server parts come from the table of settings.
 
+pub(crate) mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use bench::Bench;
 
 use crate::config::address::HostPort;
 use crate::config::keys::{KEYS, Key, Parts};
@@ -43,6 +47,9 @@ pub(crate) enum Task {
     /// Consumer groups: list, show how far behind they are
     #[command(subcommand)]
     Group(Group),
+    /// Measure a broker: rates, latencies, costs, and whether everything is there
+    #[command(subcommand)]
+    Bench(Bench),
     /// Print a completion script for a shell
     Completions {
         #[arg(value_enum)]

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Some(Task::Consume(consume)) => commands::consume(consume),
         Some(Task::Topic(topic)) => commands::topic(topic),
         Some(Task::Group(group)) => commands::group(group),
+        Some(Task::Bench(bench)) => commands::bench(bench),
         Some(Task::Completions { shell }) => completions(shell),
         Some(Task::Man { command }) => man(command.as_deref()),
     };

@@ -1,5 +1,6 @@
 //! The commands that speak to a running cluster: kourou's or Apache's.
 
+mod bench;
 mod cluster;
 mod consume;
 mod group;
@@ -14,6 +15,7 @@ use anyhow::Context;
 
 pub(crate) use group::is_system as is_system_group;
 
+use crate::cli::bench::Bench;
 use crate::cli::{Consume, Group, Produce, Topic};
 
 pub(crate) fn produce(produce: Produce) -> anyhow::Result<()> {
@@ -30,6 +32,10 @@ pub(crate) fn topic(topic: Topic) -> anyhow::Result<()> {
 
 pub(crate) fn group(group: Group) -> anyhow::Result<()> {
     block_on(group::run(group))
+}
+
+pub(crate) fn bench(bench: Bench) -> anyhow::Result<()> {
+    bench::run(bench)
 }
 
 /// A command needs one thread; standard input is read on another.

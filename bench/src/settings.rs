@@ -1,0 +1,137 @@
+//! What a run is told.
+
+use std::time::Duration;
+
+use kourou_proto::HeaderCodec;
+
+use crate::error::BenchError;
+
+const CONNECTIONS_MAX: usize = 1024;
+const IN_FLIGHT_MAX: usize = 1 << 20;
+const BATCH_MAX: usize = 4096;
+const QUEUES_MAX: u32 = 1024;
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+const THREADS_MAX: usize = 64;
+
+/// Whom a run talks to, and how.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The broker's address: `host:port`.
+    pub broker: String,
+    /// The topic; without one, a new one of the run's own.
+    pub topic: Option<String>,
+    /// Queues of a topic that the run makes.
+    pub queues: u32,
+    /// Connections to the broker.
+    pub connections: usize,
+    /// Threads that serve them.
+    pub threads: usize,
+    /// How headers are written.
+    pub codec: HeaderCodec,
+    /// Processes whose use is reported.
+    pub pids: Vec<u32>,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload {
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// Messages of a request.
+    pub batch: usize,
+}
+
+/// When a run ends.
+#[derive(Debug, Clone, Copy)]
+pub enum Length {
+    /// After this time, the warm-up not counted.
+    Time(Duration),
+    /// After this many messages, the warm-up's included.
+    Messages(u64),
+}
+
+/// A run with a fixed number of requests in flight.
+#[derive(Debug, Clone)]
+pub struct SendSettings {
+    /// Where to.
+    pub target: Target,
+    /// What.
+    pub payload: Payload,
+    /// Requests in flight, over all connections.
+    pub in_flight: usize,
+    /// When it ends.
+    pub length: Length,
+    /// What is sent in this time is not measured.
+    pub warmup: Duration,
+    /// Whether what was acknowledged is read back.
+    pub audit: bool,
+    /// Whether latency is told by time.
+    pub timeline: bool,
+}
+
+/// A run at a fixed rate.
+#[derive(Debug, Clone)]
+pub struct LatencySettings {
+    /// Where to.
+    pub target: Target,
+    /// What.
+    pub payload: Payload,
+    /// Messages a second.
+    pub rate: f64,
+    /// How long, the warm-up not counted.
+    pub duration: Duration,
+    /// What is sent in this time is not measured.
+    pub warmup: Duration,
+    /// Whether the topic is consumed meanwhile, and the time to the consumer told.
+    pub end_to_end: bool,
+    /// Whether what was acknowledged is read back.
+    pub audit: bool,
+    /// Whether latency is told by time.
+    pub timeline: bool,
+}
+
+fn check(what: &str, value: usize, max: usize) -> Result<(), BenchError> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(BenchError::Settings(format!(
+        "{what}: expected 1 to {max}, got {value}"
+    )))
+}
+
+impl Target {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
+        check("connections", self.connections, CONNECTIONS_MAX)?;
+        check("threads", self.threads, THREADS_MAX)?;
+        check("queues", self.queues as usize, QUEUES_MAX as usize)
+    }
+}
+
+impl Payload {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
+        check("messages a batch", self.batch, BATCH_MAX)?;
+        check("bytes of a body", self.body_bytes, BODY_BYTES_MAX)
+    }
+}
+
+impl SendSettings {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
+        self.target.check()?;
+        self.payload.check()?;
+        check("requests in flight", self.in_flight, IN_FLIGHT_MAX)
+    }
+}
+
+impl LatencySettings {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
+        self.target.check()?;
+        self.payload.check()?;
+        if self.rate.is_finite() && self.rate > 0.0 {
+            return Ok(());
+        }
+        Err(BenchError::Settings(format!(
+            "rate: expected messages a second, got {}",
+            self.rate
+        )))
+    }
+}
