@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use kourou_engine::record::{
-    EncodeError, EncodedRecord, EncodedRecords, Limits as RecordLimits, RecordDraft,
-};
+use kourou_engine::record::{EncodeError, EncodedRecords, Limits as RecordLimits, RecordDraft};
 
 use super::batch;
 use super::check::{Checked, Place};
@@ -35,7 +33,7 @@ impl Broker {
 
     /// The same in the memory of an earlier send. That one's `done` is told again, unless it was changed.
     pub fn send_with<D: SendDone>(self: &Arc<Self>, request: SendRequest<'_>, mut sending: Box<Sending<D>>) {
-        sending.begin();
+        sending.begin(request.is_batch);
         let properties = Properties::read(&request.properties);
         match self.check_send(&request, &properties) {
             Ok(Checked::Go(place)) if request.is_batch => {
@@ -70,9 +68,7 @@ impl Broker {
                 .push_next(self.clock.now_ms(), &mut sending.receipt.transaction_id),
         }
         match self.encode_send(request, properties, place, &mut sending) {
-            Ok(encoded) => self
-                .engine
-                .append(encoded, move |appended| sending.appended(appended)),
+            Ok(()) => sending.append_to(&self.engine),
             Err(error) => sending.refuse(error),
         }
     }
@@ -83,7 +79,7 @@ impl Broker {
         properties: &Properties<'_>,
         place: &Place<'_>,
         sending: &mut Sending<D>,
-    ) -> Result<EncodedRecord, SendError> {
+    ) -> Result<(), SendError> {
         let delay_level = if place.is_dead {
             0
         } else {
@@ -139,8 +135,9 @@ impl Broker {
             body: &request.body,
             properties: text,
         };
-        record
-            .encode_within(&self.record_limits())
+        sending
+            .records
+            .push(&record, &self.record_limits())
             .map_err(SendError::Illegal)
     }
 
@@ -157,10 +154,8 @@ impl Broker {
             .receipt
             .transaction_id
             .push_str(uniq_key.unwrap_or_default());
-        match self.encode_batch(request, place) {
-            Ok(records) => self
-                .engine
-                .append_batch(records, move |appended| sending.appended_batch(appended)),
+        match self.encode_batch(request, place, &mut sending.records) {
+            Ok(()) => sending.append_to(&self.engine),
             Err(error) => sending.refuse(error),
         }
     }
@@ -169,7 +164,8 @@ impl Broker {
         &self,
         request: &SendRequest<'_>,
         place: &Place<'_>,
-    ) -> Result<EncodedRecords, SendError> {
+        records: &mut EncodedRecords,
+    ) -> Result<(), SendError> {
         let limits = &self.options.limits;
         if request.body.len() > limits.body_size_bytes_max {
             let (size_bytes, max_bytes) = (request.body.len(), limits.body_size_bytes_max);
@@ -180,9 +176,8 @@ impl Broker {
             .into());
         }
         let record_limits = self.record_limits();
-        let messages = batch::parse(&request.body, limits.batch_messages_max)?;
-        let mut records = EncodedRecords::new();
-        for message in messages {
+        for message in batch::messages(&request.body, limits.batch_messages_max) {
+            let message = message?;
             self.check_properties_size(message.properties.len())?;
             let record = RecordDraft {
                 topic: &place.topic,
@@ -201,7 +196,10 @@ impl Broker {
                 .push(&record, &record_limits)
                 .map_err(SendError::Illegal)?;
         }
-        Ok(records)
+        if records.is_empty() {
+            return Err(BatchError::Empty.into());
+        }
+        Ok(())
     }
 
     fn check_properties_size(&self, size_bytes: usize) -> Result<(), SendError> {

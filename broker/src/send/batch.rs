@@ -70,24 +70,31 @@ pub(super) struct BatchMessage<'a> {
     pub(super) properties: &'a [u8],
 }
 
-/// Takes a batch apart.
-pub(super) fn parse(batch: &[u8], messages_max: usize) -> Result<Vec<BatchMessage<'_>>, BatchError> {
-    let mut messages = Vec::new();
+/// Takes a batch apart. Ends with the first error.
+pub(super) fn messages(
+    batch: &[u8],
+    messages_max: usize,
+) -> impl Iterator<Item = Result<BatchMessage<'_>, BatchError>> {
     let mut rest = batch;
-    while !rest.is_empty() {
-        if messages.len() >= messages_max {
-            return Err(BatchError::TooMany {
-                max_messages: messages_max,
-            });
+    let mut count = 0;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
         }
         let at = batch.len() - rest.len();
-        messages.push(take(&mut rest).ok_or(BatchError::Damaged { at })?);
-    }
-    if messages.is_empty() {
-        Err(BatchError::Empty)
-    } else {
-        Ok(messages)
-    }
+        count += 1;
+        let message = if count > messages_max {
+            Err(BatchError::TooMany {
+                max_messages: messages_max,
+            })
+        } else {
+            take(&mut rest).ok_or(BatchError::Damaged { at })
+        };
+        if message.is_err() {
+            rest = &[];
+        }
+        Some(message)
+    })
 }
 
 fn take<'a>(rest: &mut &'a [u8]) -> Option<BatchMessage<'a>> {
@@ -123,6 +130,10 @@ fn i32_of(fields: &mut &[u8]) -> Option<i32> {
 pub(crate) mod tests {
     use super::*;
 
+    fn parse(batch: &[u8], messages_max: usize) -> Result<Vec<BatchMessage<'_>>, BatchError> {
+        messages(batch, messages_max).collect()
+    }
+
     /// What a client makes of one message.
     pub(crate) fn encode(body: &[u8], properties: &[u8], flag: i32) -> Vec<u8> {
         let size = FIXED_SIZE_BYTES + body.len() + properties.len();
@@ -153,7 +164,7 @@ pub(crate) mod tests {
         ];
         assert_eq!(parse(&batch, 2), Ok(expected.to_vec()));
         assert_eq!(parse(&batch, 1), Err(BatchError::TooMany { max_messages: 1 }));
-        assert_eq!(parse(b"", 1), Err(BatchError::Empty));
+        assert_eq!(parse(b"", 1), Ok(Vec::new()));
     }
 
     #[test]

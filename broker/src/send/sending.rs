@@ -9,7 +9,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use kourou_engine::{AppendError, Appended};
+use kourou_engine::record::EncodedRecords;
+use kourou_engine::{AppendDone, AppendError, Appended, Engine};
 
 use super::{SendError, SendReceipt};
 
@@ -31,6 +32,8 @@ pub struct Sending<D> {
     pub(super) receipt: SendReceipt,
     /// Properties as they are stored.
     pub(super) properties: Vec<u8>,
+    pub(super) records: EncodedRecords,
+    is_batch: bool,
 }
 
 impl<D: SendDone> Sending<D> {
@@ -49,6 +52,8 @@ impl<D: SendDone> Sending<D> {
                 trace_on: false,
             },
             properties: Vec::new(),
+            records: EncodedRecords::new(),
+            is_batch: false,
         })
     }
 
@@ -58,7 +63,9 @@ impl<D: SendDone> Sending<D> {
     }
 
     /// Forgets an earlier send.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, is_batch: bool) {
+        self.is_batch = is_batch;
+        self.records.clear();
         self.receipt.batch_positions.clear();
         self.receipt.transaction_id.clear();
         if self.properties.capacity() > KEPT_PROPERTIES_SIZE_BYTES_MAX {
@@ -67,26 +74,30 @@ impl<D: SendDone> Sending<D> {
         self.properties.clear();
     }
 
-    pub(super) fn refuse(self: Box<Self>, error: SendError) {
+    pub(super) fn refuse(mut self: Box<Self>, error: SendError) {
+        self.records.clear();
         D::sent(self, Err(error));
     }
 
-    pub(super) fn appended(mut self: Box<Self>, appended: Result<Appended, AppendError>) {
-        let outcome = appended.map_err(SendError::Store).map(|appended| {
-            self.receipt.position = appended.position;
-            self.receipt.queue_offset = appended.queue_offset;
-        });
-        D::sent(self, outcome);
+    /// Appends the records that have been put in.
+    pub(super) fn append_to(mut self: Box<Self>, engine: &Engine) {
+        let records = std::mem::take(&mut self.records);
+        engine.append_with(records, self);
     }
+}
 
-    pub(super) fn appended_batch(mut self: Box<Self>, appended: Result<Vec<Appended>, AppendError>) {
-        let outcome = appended.map_err(SendError::Store).map(|appended| {
+impl<D: SendDone> AppendDone for Sending<D> {
+    fn done(mut self: Box<Self>, outcome: Result<&[Appended], AppendError>, records: EncodedRecords) {
+        self.records = records;
+        let outcome = outcome.map_err(SendError::Store).map(|appended| {
             if let Some(first) = appended.first() {
                 self.receipt.position = first.position;
                 self.receipt.queue_offset = first.queue_offset;
             }
-            let positions = appended.iter().map(|one| one.position);
-            self.receipt.batch_positions.extend(positions);
+            if self.is_batch {
+                let positions = appended.iter().map(|one| one.position);
+                self.receipt.batch_positions.extend(positions);
+            }
         });
         D::sent(self, outcome);
     }

@@ -13,7 +13,7 @@ use crate::connection::{Outgoing, ReplyHead, ReplyTo};
 use crate::refusal::Refusal;
 
 /// Finished sends of one connection whose memory is kept for its next ones.
-const KEPT_SENDS_MAX: usize = 1024;
+const KEPT_SENDS_MAX: usize = 256;
 
 /// A send, from its request to its answer: it goes through broker and engine and comes back to the connection's task, which
 /// makes it an answer.
