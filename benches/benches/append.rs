@@ -1,121 +1,160 @@
-//! Appends of 1 KiB messages: how many a second with so many in flight, durable and relaxed, on the disk under `target`.
-//! Beside them the disk alone: durable writes of the size that a group of so many has.
+//! Appends of 1 KiB messages to the engine alone, durable and relaxed: the time of one with so many in flight, on the disk under
+//! `target`.
+//!
+//! One thread encodes and appends whenever fewer than so many are in flight; the engine's writer completes them. The limit is the
+//! disk alone, told to write groups of the size that the engine has written: past the page cache and durable, or into the page cache.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kourou_benches::observed::{Groups, Observed};
+use kourou_benches::raw_disk::{RawFile, blocks};
+use kourou_benches::suite;
 use kourou_engine::clock::SystemClock;
-use kourou_engine::disk::{AlignedBuf, Disk, Durability, OpenMode, StdDisk, WriterKind};
+use kourou_engine::disk::{StdDisk, WriterKind};
 use kourou_engine::record::RecordDraft;
 use kourou_engine::{Engine, Flush, NoView, Options};
 
 const BODY: [u8; 1024] = [7; 1024];
+const RAW_SIZE_BYTES: u64 = 64 << 20;
 
-fn open(flush: Flush) -> (tempfile::TempDir, Engine) {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target");
-    let disk = Arc::new(StdDisk::new(dir.path(), WriterKind::Auto));
+fn open(dir: &Path, flush: Flush) -> (Engine, Arc<Groups>) {
+    let disk = Observed::new(StdDisk::new(dir, WriterKind::Auto));
+    let groups = disk.groups();
     let options = Options {
         flush,
-        ..Options::new(dir.path())
+        ..Options::new(dir)
     };
-    let engine = Engine::open(options, disk, Arc::new(SystemClock), Arc::new(NoView)).expect("a store");
-    (dir, engine)
+    let engine = Engine::open(options, Arc::new(disk), Arc::new(SystemClock), Arc::new(NoView));
+    (engine.expect("a store"), groups)
 }
 
-/// Appends `count` records, `in_flight` of them at a time: each completion appends the next.
-fn closed_loop(engine: &Engine, count: u64, in_flight: u64) -> Duration {
-    let left = Arc::new(AtomicU64::new(count));
-    let (finished, all_done) = sync_channel(1);
-    let finished = Arc::new(Mutex::new((0, finished)));
-    let started = Instant::now();
-    for _ in 0..in_flight.min(count) {
-        next(engine.clone(), &left, &finished, count);
-    }
-    all_done.recv().expect("the loop ends");
-    started.elapsed()
+/// How many more may be appended.
+struct Credit {
+    free: AtomicU64,
+    appender: Thread,
 }
 
-type Finished = Arc<Mutex<(u64, std::sync::mpsc::SyncSender<()>)>>;
-
-fn next(engine: Engine, left: &Arc<AtomicU64>, finished: &Finished, count: u64) {
-    if left
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-        .is_err()
-    {
-        return;
-    }
-    let (left, finished) = (Arc::clone(left), Arc::clone(finished));
-    let again = engine.clone();
-    let record = RecordDraft::new("bench", 0, &BODY).encode().expect("a record");
-    engine.append(record, move |outcome| {
-        outcome.expect("an append");
-        let mut done = finished.lock().expect("nobody panics");
-        done.0 += 1;
-        if done.0 == count {
-            done.1.send(()).expect("somebody waits");
+impl Credit {
+    fn give(&self) {
+        if self.free.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.appender.unpark();
         }
-        drop(done);
-        next(again, &left, &finished, count);
+    }
+
+    /// Takes all there is, once it is `at_least` so much.
+    fn take(&self, at_least: u64) -> u64 {
+        while self.free.load(Ordering::Acquire) < at_least {
+            thread::park();
+        }
+        self.free.swap(0, Ordering::AcqRel)
+    }
+}
+
+/// Appends `count` records, `in_flight` of them at a time.
+fn closed_loop(engine: &Engine, count: u64, in_flight: u64) -> Duration {
+    let credit = Arc::new(Credit {
+        free: AtomicU64::new(in_flight),
+        appender: thread::current(),
     });
+    let started = Instant::now();
+    let mut left = count;
+    let mut free = 0;
+    while left > 0 {
+        if free == 0 {
+            free = credit.take(1);
+        }
+        let record = RecordDraft::new("bench", 0, &BODY).encode().expect("a record");
+        let credit = Arc::clone(&credit);
+        engine.append(record, move |outcome| {
+            outcome.expect("an append");
+            credit.give();
+        });
+        free -= 1;
+        left -= 1;
+    }
+    while free < in_flight {
+        free += credit.take(1);
+    }
+    started.elapsed()
 }
 
 fn appends(criterion: &mut Criterion) {
     for flush in [Flush::Durable, Flush::Relaxed] {
-        let (_dir, engine) = open(flush);
-        let mut group = criterion.benchmark_group(format!("append/{flush:?}"));
+        let dir = suite::folder(env!("CARGO_TARGET_TMPDIR"));
+        let (engine, groups) = open(dir.path(), flush);
+        let mut group = criterion.benchmark_group(format!("append/{flush:?}").to_lowercase());
         group.throughput(Throughput::Elements(1));
         for in_flight in [1, 16, 64, 512] {
-            group.bench_with_input(
-                BenchmarkId::from_parameter(in_flight),
-                &in_flight,
-                |bencher, in_flight| {
-                    bencher.iter_custom(|count| closed_loop(&engine, count, *in_flight));
-                },
-            );
+            let mut messages = 0;
+            groups.take();
+            group.bench_function(BenchmarkId::new("engine", in_flight), |bencher| {
+                bencher.iter_custom(|count| {
+                    messages += count;
+                    closed_loop(&engine, count, in_flight)
+                });
+            });
+            let (count, size_bytes) = groups.take();
+            if count > 0 {
+                disk_alone(
+                    &mut group,
+                    dir.path(),
+                    flush,
+                    in_flight,
+                    messages as f64 / count as f64,
+                    size_bytes / count,
+                );
+            }
         }
         group.finish();
         engine.close().expect("a clean close");
     }
 }
 
-fn disk_alone(criterion: &mut Criterion) {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target");
-    let disk = StdDisk::new(dir.path(), WriterKind::Auto);
-    let file = disk
-        .open(&dir.path().join("written"), OpenMode::CreateNew)
-        .expect("a file");
-    let size = 64_u64 << 20;
-    file.write_at(&vec![0; 64 << 20], 0).expect("zeros");
-    file.sync().expect("a sync");
-    let mut writer = disk.group_writer(Durability::Durable).expect("a writer");
-    let mut group = criterion.benchmark_group("disk/durable write");
-    for kib in [4, 20, 76, 600] {
-        group.throughput(Throughput::Bytes(kib << 10));
-        let mut position = 0;
-        let mut buffer = Some(AlignedBuf::with_capacity(600 << 10));
-        group.bench_with_input(
-            BenchmarkId::from_parameter(format!("{kib} KiB")),
-            &kib,
-            |bencher, kib| {
-                bencher.iter(|| {
-                    let mut bytes = buffer.take().expect("the buffer came back");
-                    bytes.clear();
-                    bytes.extend_from_slice(&vec![1; (*kib << 10) as usize]);
-                    writer.start(&file, position, bytes);
-                    let (bytes, outcome) = writer.finish();
-                    outcome.expect("a write");
-                    buffer = Some(bytes);
-                    position = (position + (kib << 10)) % (size - (1 << 20));
-                    position -= position % 4096;
-                });
-            },
-        );
-    }
-    group.finish();
+/// Writes of the size that the engine's groups had; the time is that of one message among so many.
+fn disk_alone(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    dir: &Path,
+    flush: Flush,
+    in_flight: u64,
+    messages: f64,
+    size_bytes: u64,
+) {
+    let (mut file, name) = match flush {
+        Flush::Durable => (
+            RawFile::durable(dir, RAW_SIZE_BYTES),
+            "durable writes of the same groups",
+        ),
+        Flush::Relaxed => (
+            RawFile::cached(dir, RAW_SIZE_BYTES),
+            "page cache writes of the same groups",
+        ),
+    };
+    let file = file.as_mut().expect("a file of zeros");
+    let bytes = blocks(size_bytes as usize);
+    eprintln!(
+        "append/{flush:?}: {in_flight} in flight make groups of {messages:.1} messages, {} bytes",
+        bytes.len()
+    );
+    group.bench_function(
+        BenchmarkId::new(format!("{}{name}", suite::LIMIT), in_flight),
+        |bencher| {
+            bencher.iter_custom(|count| {
+                let writes = (count as f64 / messages).ceil().max(1.0);
+                let started = Instant::now();
+                for _ in 0..writes as u64 {
+                    file.write(&bytes).expect("a write");
+                }
+                started.elapsed().mul_f64(count as f64 / (writes * messages))
+            });
+        },
+    );
 }
 
-criterion_group!(benches, appends, disk_alone);
+criterion_group! { name = benches; config = suite::criterion(); targets = appends }
 criterion_main!(benches);

@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use kourou_benches::suite;
 use kourou_engine::record::{EncodedRecord, RecordDraft, RecordView};
 
 const BODY_SIZES_BYTES: [usize; 3] = [128, 1024, 64 * 1024];
@@ -44,9 +45,6 @@ fn record(criterion: &mut Criterion) {
             let mut out = stored.clone();
             bencher.iter(|| record.write_into(black_box(&mut out), 7, POSITION, 1_700_000_000_000));
         });
-        group.bench_function("parse", |bencher| {
-            bencher.iter(|| RecordView::parse(black_box(&stored)).is_ok());
-        });
         group.bench_function("parse and verify", |bencher| {
             bencher.iter(|| {
                 RecordView::parse(black_box(&stored))
@@ -54,12 +52,28 @@ fn record(criterion: &mut Criterion) {
                     .is_ok()
             });
         });
-        group.bench_function("crc32fast alone", |bencher| {
-            bencher.iter(|| crc32fast::hash(black_box(&stored)));
+        group.bench_function(
+            format!("{}crc32fast of the same bytes", suite::LIMIT),
+            |bencher| {
+                bencher.iter(|| crc32fast::hash(black_box(&stored)));
+            },
+        );
+        group.finish();
+
+        let mut group = criterion.benchmark_group(format!("record/parse/{size}"));
+        group.bench_function("parse", |bencher| {
+            bencher.iter(|| RecordView::parse(black_box(&stored)).is_ok());
+        });
+        let mut copy = stored.clone();
+        group.bench_function(format!("{}copy of the same bytes", suite::LIMIT), |bencher| {
+            bencher.iter(|| {
+                copy.copy_from_slice(black_box(&stored));
+                black_box(&copy);
+            });
         });
         group.finish();
     }
 }
 
-criterion_group!(benches, record);
+criterion_group! { name = benches; config = suite::criterion(); targets = record }
 criterion_main!(benches);

@@ -8,5 +8,8 @@
 pub mod counts;
 pub mod lockstep;
 pub mod memory_disk;
+pub mod observed;
 pub mod paths;
+pub mod raw_disk;
 pub mod requests;
+pub mod suite;

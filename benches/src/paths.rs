@@ -4,10 +4,35 @@ mod codec;
 mod engine;
 mod port;
 
-use std::io;
+use std::{fmt, io};
 
 /// One step of a path; every one does the same.
 pub type Round = Box<dyn FnMut() -> io::Result<()>>;
+
+/// A path that is ready to be taken.
+pub struct Opened {
+    /// To be called again and again.
+    pub round: Round,
+    /// Bytes that a round is about: of the requests, of the records, of the header.
+    pub size_bytes: usize,
+}
+
+impl Opened {
+    fn new(size_bytes: usize, round: impl FnMut() -> io::Result<()> + 'static) -> Self {
+        Self {
+            round: Box::new(round),
+            size_bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("size_bytes", &self.size_bytes)
+            .finish_non_exhaustive()
+    }
+}
 
 /// A path of a message through the broker, or a part of it.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +43,7 @@ pub struct Path {
     pub about: &'static str,
     /// Messages in a round; counts are divided by it.
     pub messages: usize,
-    open: fn() -> io::Result<Round>,
+    open: fn() -> io::Result<Opened>,
 }
 
 /// Bytes of every message's body.
@@ -36,7 +61,7 @@ impl Path {
     ///
     /// # Errors
     /// The system gives no port or no memory.
-    pub fn open(&self) -> io::Result<Round> {
+    pub fn open(&self) -> io::Result<Opened> {
         (self.open)()
     }
 

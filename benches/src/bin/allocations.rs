@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Takes the path, and leaves what DHAT has seen in `report`.
 fn count(path: &Path, report: Option<&FilePath>) -> io::Result<dhat::HeapStats> {
-    let mut round = path.open()?;
+    let mut round = path.open()?.round;
     for _ in 0..path.warm_rounds() {
         round()?;
     }

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     };
     let path = paths::named(&name).ok_or_else(|| format!("no path is called '{name}'"))?;
-    let mut round = path.open()?;
+    let mut round = path.open()?.round;
     for _ in 0..path.warm_rounds() {
         round()?;
     }

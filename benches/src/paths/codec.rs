@@ -10,7 +10,7 @@ use kourou_proto::remoting::request::{PullMessageHeader, SendMessageHeader, Send
 use kourou_proto::remoting::response::{PullMessageResponse, SendMessageResponse};
 use kourou_proto::{Command, FieldError, HeaderFields, ResponseCode};
 
-use super::{BODY, Path, Round};
+use super::{BODY, Opened, Path};
 use crate::requests::{self, TAG};
 
 pub(super) const PATHS: [Path; 9] = [
@@ -102,14 +102,14 @@ fn pull(request: &Command) -> Result<(), FieldError> {
     Ok(())
 }
 
-fn decode(request: Command, typed: fn(&Command) -> Result<(), FieldError>) -> io::Result<Round> {
+fn decode(request: Command, typed: fn(&Command) -> Result<(), FieldError>) -> io::Result<Opened> {
     let mut header = BytesMut::new();
     request
         .header
         .encode(request.codec, &mut header)
         .map_err(io::Error::other)?;
     let mut kept = request;
-    Ok(Box::new(move || {
+    Ok(Opened::new(header.len(), move || {
         kept.header
             .decode_into(kept.codec, black_box(&header))
             .map_err(io::Error::other)?;
@@ -117,15 +117,32 @@ fn decode(request: Command, typed: fn(&Command) -> Result<(), FieldError>) -> io
     }))
 }
 
-fn encode(codec: HeaderCodec, fields: &'static impl HeaderFields<'static>) -> io::Result<Round> {
-    let mut kept = Command::default().with_codec(codec);
-    let mut wire = BytesMut::with_capacity(4096);
-    Ok(Box::new(move || {
-        kept.header.clear(ResponseCode::SUCCESS.value(), 1, FLAG_RESPONSE);
-        black_box(fields).write_fields(&mut kept.header.fields);
-        wire.clear();
-        kept.encode_head(0, &mut wire).map_err(io::Error::other)?;
-        black_box(&wire);
-        Ok(())
+fn encode(codec: HeaderCodec, fields: &'static impl HeaderFields<'static>) -> io::Result<Opened> {
+    let mut answer = Answer {
+        kept: Command::default().with_codec(codec),
+        wire: BytesMut::with_capacity(4096),
+    };
+    answer.write(fields)?;
+    Ok(Opened::new(answer.wire.len(), move || {
+        answer.write(black_box(fields))
     }))
+}
+
+struct Answer {
+    kept: Command,
+    wire: BytesMut,
+}
+
+impl Answer {
+    fn write<'a>(&mut self, fields: &impl HeaderFields<'a>) -> io::Result<()> {
+        let header = &mut self.kept.header;
+        header.clear(ResponseCode::SUCCESS.value(), 1, FLAG_RESPONSE);
+        fields.write_fields(&mut header.fields);
+        self.wire.clear();
+        self.kept
+            .encode_head(0, &mut self.wire)
+            .map_err(io::Error::other)?;
+        black_box(&self.wire);
+        Ok(())
+    }
 }

@@ -8,7 +8,7 @@ use kourou_engine::clock::SystemClock;
 use kourou_engine::record::{RecordDraft, RecordView};
 use kourou_engine::{Engine, NoView, Options, Threads};
 
-use super::{BODY, Path, Round};
+use super::{BODY, Opened, Path};
 use crate::memory_disk::MemoryDisk;
 use crate::requests::{TAG, TOPIC, properties};
 
@@ -46,7 +46,7 @@ fn draft(properties: &str) -> RecordDraft<'_> {
     }
 }
 
-fn append(count: usize) -> io::Result<Round> {
+fn append(count: usize) -> io::Result<Opened> {
     let options = Options {
         threads: Threads::Manual,
         tail_cache_size_bytes: 4 << 20,
@@ -56,7 +56,11 @@ fn append(count: usize) -> io::Result<Round> {
     let engine = Engine::open(options, disk, Arc::new(SystemClock), Arc::new(NoView));
     let engine = engine.map_err(io::Error::other)?;
     let properties = properties(TAG);
-    Ok(Box::new(move || {
+    let size_bytes = draft(&properties)
+        .encode()
+        .map_err(io::Error::other)?
+        .size_bytes();
+    Ok(Opened::new(size_bytes as usize * count, move || {
         for _ in 0..count {
             let record = draft(&properties).encode().map_err(io::Error::other)?;
             engine.append(record, |outcome| {
@@ -68,9 +72,13 @@ fn append(count: usize) -> io::Result<Round> {
     }))
 }
 
-fn encode() -> io::Result<Round> {
+fn encode() -> io::Result<Opened> {
     let properties = properties(TAG);
-    Ok(Box::new(move || {
+    let size_bytes = draft(&properties)
+        .encode()
+        .map_err(io::Error::other)?
+        .size_bytes();
+    Ok(Opened::new(size_bytes as usize, move || {
         let draft = draft(black_box(&properties));
         let record = draft.encode().map_err(io::Error::other)?;
         black_box(record);
@@ -78,13 +86,13 @@ fn encode() -> io::Result<Round> {
     }))
 }
 
-fn verify() -> io::Result<Round> {
+fn verify() -> io::Result<Opened> {
     const POSITION: u64 = 1 << 33;
     let properties = properties(TAG);
     let record = draft(&properties).encode().map_err(io::Error::other)?;
     let mut stored = vec![0; record.size_bytes() as usize];
     record.write_into(&mut stored, 7, POSITION, 1_700_000_000_000);
-    Ok(Box::new(move || {
+    Ok(Opened::new(stored.len(), move || {
         let view = RecordView::parse(black_box(&stored)).map_err(io::Error::other)?;
         view.verify(POSITION).map_err(io::Error::other)
     }))

@@ -4,7 +4,7 @@ use std::io;
 
 use kourou_proto::HeaderCodec::{self, Json, Rocketmq};
 
-use super::{BODY, Path, Round};
+use super::{BODY, Opened, Path};
 use crate::lockstep::Lockstep;
 use crate::requests::{self, OTHER_TAG, TAG};
 
@@ -53,24 +53,27 @@ pub(super) const PATHS: [Path; 7] = [
     },
 ];
 
-fn send(codec: HeaderCodec, connections: i32, each: usize) -> io::Result<Round> {
+fn send(codec: HeaderCodec, connections: i32, each: usize) -> io::Result<Opened> {
     let request = |queue_id| {
         let wire = requests::wire(&requests::send(codec, TAG, queue_id, &BODY), each);
         (wire, each)
     };
-    let mut port = Lockstep::start((0..connections).map(request).collect())?;
+    let requests: Vec<_> = (0..connections).map(request).collect();
+    let size_bytes = requests.iter().map(|(wire, _)| wire.len()).sum();
+    let mut port = Lockstep::start(requests)?;
     port.checked_round()?;
-    Ok(Box::new(move || port.round()))
+    Ok(Opened::new(size_bytes, move || port.round()))
 }
 
-fn send_batch() -> io::Result<Round> {
+fn send_batch() -> io::Result<Opened> {
     let wire = requests::wire(&requests::send_batch(Json, 0, 32, &BODY), 1);
+    let size_bytes = wire.len();
     let mut port = Lockstep::start(vec![(wire, 1)])?;
     port.checked_round()?;
-    Ok(Box::new(move || port.round()))
+    Ok(Opened::new(size_bytes, move || port.round()))
 }
 
-fn pull(codec: HeaderCodec, subscription: &str) -> io::Result<Round> {
+fn pull(codec: HeaderCodec, subscription: &str) -> io::Result<Opened> {
     let request = |tag| requests::wire(&requests::send(Json, tag, 0, &BODY), 1);
     let both = [request(TAG), request(OTHER_TAG)].concat();
     let mut port = Lockstep::start(vec![(both, 2)])?;
@@ -79,8 +82,9 @@ fn pull(codec: HeaderCodec, subscription: &str) -> io::Result<Round> {
     }
     let wire = requests::wire(&requests::pull(codec, 0, 0, subscription), 1);
     port.ask_instead(vec![(wire, 1)])?;
-    if port.checked_round()? < 32 * BODY.len() {
+    let size_bytes = port.checked_round()?;
+    if size_bytes < 32 * BODY.len() {
         return Err(io::Error::other("the pull does not find its 32 messages"));
     }
-    Ok(Box::new(move || port.round()))
+    Ok(Opened::new(size_bytes, move || port.round()))
 }

@@ -1,0 +1,28 @@
+//! What the criterion suites have in common.
+//!
+//! A group that has a function whose name begins with [`LIMIT`] holds its other functions against it: what the machine can do at
+//! best with as many bytes, measured in the same run. `limits` prints the table.
+
+use std::time::Duration;
+
+use criterion::Criterion;
+
+/// How the name of a limit begins.
+pub const LIMIT: &str = "limit: ";
+
+/// Settings of all suites: their figures are held against a limit from the same minute, not against last week's.
+pub fn criterion() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args()
+}
+
+/// A folder on the disk that the project is built on, gone when dropped.
+///
+/// # Panics
+/// The folder cannot be made.
+pub fn folder(target: &str) -> tempfile::TempDir {
+    tempfile::tempdir_in(target).expect("a folder under target")
+}
