@@ -5,7 +5,10 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use kourou_proto::remoting::request::{CreateTopicHeader, GetMaxOffsetHeader, QueueHeader};
+use kourou_proto::body::TopicConfig;
+use kourou_proto::remoting::request::{
+    CreateTopicHeader, GetMaxOffsetHeader, GetTopicConfigHeader, QueueHeader,
+};
 use kourou_proto::remoting::response::OffsetResponse;
 use kourou_proto::{Command, FrameDecoder, HeaderFields, RequestCode, ResponseCode};
 
@@ -32,6 +35,35 @@ pub(crate) enum Peer {
     Sink,
 }
 
+impl Peer {
+    fn of(answer: &Command) -> Self {
+        if answer.field(SINK_FIELD).is_some() {
+            Self::Sink
+        } else {
+            Self::Broker
+        }
+    }
+}
+
+/// A topic that is there already.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    /// A sink has none.
+    pub(crate) queues: Option<u32>,
+    pub(crate) peer: Peer,
+}
+
+fn succeeded(what: &'static str, answer: Command) -> Result<Command, BenchError> {
+    if answer.response_code() == ResponseCode::SUCCESS {
+        return Ok(answer);
+    }
+    Err(BenchError::Refused {
+        what,
+        code: answer.response_code(),
+        remark: answer.remark().to_owned(),
+    })
+}
+
 impl Admin {
     pub(crate) fn connect(address: &str) -> Result<Self, BenchError> {
         Ok(Self {
@@ -39,6 +71,30 @@ impl Admin {
             input: BytesMut::new(),
             next_opaque: 1,
         })
+    }
+
+    /// The topic's queues and who holds it; `None` if there is no such topic.
+    pub(crate) fn find_topic(&mut self, topic: &str) -> Result<Option<Found>, BenchError> {
+        let what = "describe the topic";
+        let header = GetTopicConfigHeader { topic, logical: None };
+        let request = Command::request(RequestCode::GET_TOPIC_CONFIG, 0).with_fields(&header);
+        let answer = self.ask(what, request)?;
+        if answer.response_code() == ResponseCode::TOPIC_NOT_EXIST {
+            return Ok(None);
+        }
+        let answer = succeeded(what, answer)?;
+        let peer = Peer::of(&answer);
+        if peer == Peer::Sink {
+            return Ok(Some(Found { queues: None, peer }));
+        }
+        let config = TopicConfig::decode(&answer.body).map_err(|error| BenchError::BadAnswer {
+            what,
+            problem: error.to_string(),
+        })?;
+        let queues = u32::try_from(config.write_queue_nums)
+            .ok()
+            .filter(|count| *count > 0);
+        Ok(Some(Found { queues, peer }))
     }
 
     pub(crate) fn create_topic(&mut self, topic: &str, queues: u32) -> Result<Peer, BenchError> {
@@ -56,12 +112,7 @@ impl Admin {
             force: None,
         };
         let request = Command::request(RequestCode::UPDATE_AND_CREATE_TOPIC, 0).with_fields(&header);
-        let answer = self.call("create the topic", request)?;
-        Ok(if answer.field(SINK_FIELD).is_some() {
-            Peer::Sink
-        } else {
-            Peer::Broker
-        })
+        Ok(Peer::of(&self.call("create the topic", request)?))
     }
 
     /// The offset behind the last message of a queue.
@@ -97,7 +148,11 @@ impl Admin {
     }
 
     /// Asks; an answer other than success is an error.
-    fn call(&mut self, what: &'static str, mut request: Command) -> Result<Command, BenchError> {
+    fn call(&mut self, what: &'static str, request: Command) -> Result<Command, BenchError> {
+        succeeded(what, self.ask(what, request)?)
+    }
+
+    fn ask(&mut self, what: &'static str, mut request: Command) -> Result<Command, BenchError> {
         let bad = |problem: String| BenchError::BadAnswer { what, problem };
         let failed = |source| BenchError::Connection {
             connection: 0,
@@ -122,13 +177,6 @@ impl Admin {
                 let answer = Command::decode(frame).map_err(|error| bad(error.to_string()))?;
                 if !answer.is_response() || answer.opaque() != opaque {
                     continue;
-                }
-                if answer.response_code() != ResponseCode::SUCCESS {
-                    return Err(BenchError::Refused {
-                        what,
-                        code: answer.response_code(),
-                        remark: answer.remark().to_owned(),
-                    });
                 }
                 return Ok(answer);
             }

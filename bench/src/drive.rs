@@ -3,6 +3,7 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -31,17 +32,18 @@ pub(crate) trait Load {
     fn is_done(&self, now_ns: u64) -> bool;
 }
 
-/// Runs until the load is done.
+/// Runs until the load is done, or `abort` is set.
 pub(crate) fn drive(
     connections: &mut [Connection],
     load: &mut impl Load,
     clock: &Clock,
+    abort: &AtomicBool,
 ) -> Result<(), BenchError> {
     precise_timers();
     let reader = AnswerReader::new();
     let sockets: Vec<Arc<TcpStream>> = connections.iter().map(Connection::socket).collect();
     let mut waiting: Vec<PollFd<'_>> = Vec::with_capacity(sockets.len());
-    loop {
+    while !abort.load(Ordering::Relaxed) {
         for (index, connection) in connections.iter_mut().enumerate() {
             if !connection.is_congested() {
                 load.fill(index, &mut connection.output, clock)?;
@@ -88,6 +90,7 @@ pub(crate) fn drive(
             }
         }
     }
+    Ok(())
 }
 
 /// Reads once, and gives the load what it brought.

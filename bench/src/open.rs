@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::answer::Answer;
 use crate::clock::Clock;
-use crate::closed::Window;
+use crate::closed::{Outcome, Window};
 use crate::drive::Load;
 use crate::error::BenchError;
 use crate::latencies::Latencies;
@@ -59,17 +59,6 @@ struct Lane {
     next_due_ns: u64,
 }
 
-/// What a finished open loop hands over.
-#[derive(Debug)]
-pub(crate) struct OpenOutcome {
-    pub(crate) ledgers: Vec<Ledger>,
-    /// From the intended time to the answer.
-    pub(crate) latencies: Latencies,
-    /// From the intended time to the socket: how late this side was itself.
-    pub(crate) lateness: Latencies,
-    pub(crate) timeline: Timeline,
-}
-
 impl<'a> OpenLoop<'a> {
     /// `lanes` are the numbers of the connections with their templates.
     pub(crate) fn new(
@@ -100,11 +89,15 @@ impl<'a> OpenLoop<'a> {
         })
     }
 
-    pub(crate) fn finish(self) -> OpenOutcome {
-        OpenOutcome {
+    /// From the intended time to the socket: how late this side was itself.
+    pub(crate) const fn lateness(&self) -> &Latencies {
+        &self.lateness
+    }
+
+    pub(crate) fn finish(self) -> Outcome {
+        Outcome {
             ledgers: self.lanes.into_iter().map(|lane| lane.ledger).collect(),
             latencies: self.latencies,
-            lateness: self.lateness,
             timeline: self.timeline,
         }
     }

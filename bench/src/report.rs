@@ -51,6 +51,9 @@ pub struct LoadReport {
     /// Time from the socket to the consumer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_to_end_from_socket: Option<LatencySummary>,
+    /// Messages that reached the consumer, warm-up included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received: Option<u64>,
     /// Answers other than success, warm-up included.
     pub refused: Vec<RefusalReport>,
     /// Requests without an answer, warm-up included.

@@ -11,6 +11,8 @@ const IN_FLIGHT_MAX: usize = 1 << 20;
 const BATCH_MAX: usize = 4096;
 const QUEUES_MAX: u32 = 1024;
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+const PULL_MAX: usize = 1 << 16;
+const PASSES_MAX: usize = 1 << 20;
 const THREADS_MAX: usize = 64;
 
 /// Whom a run talks to, and how.
@@ -90,6 +92,25 @@ pub struct LatencySettings {
     pub timeline: bool,
 }
 
+/// A run that reads a topic.
+#[derive(Debug, Clone)]
+pub struct PullSettings {
+    /// What is read, and where.
+    pub target: Target,
+    /// What a topic is filled with.
+    pub payload: Payload,
+    /// Messages to send first.
+    pub fill: Option<u64>,
+    /// Messages of a pull at most.
+    pub batch: u32,
+    /// Pulls in flight, over all connections: at least one for each queue.
+    pub in_flight: usize,
+    /// How often everything is read.
+    pub passes: u32,
+    /// Whether checksums are computed, and a filled topic is read back before it is read.
+    pub audit: bool,
+}
+
 fn check(what: &str, value: usize, max: usize) -> Result<(), BenchError> {
     if (1..=max).contains(&value) {
         return Ok(());
@@ -133,5 +154,15 @@ impl LatencySettings {
             "rate: expected messages a second, got {}",
             self.rate
         )))
+    }
+}
+
+impl PullSettings {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
+        self.target.check()?;
+        self.payload.check()?;
+        check("messages of a pull", self.batch as usize, PULL_MAX)?;
+        check("pulls in flight", self.in_flight, IN_FLIGHT_MAX)?;
+        check("passes", self.passes as usize, PASSES_MAX)
     }
 }

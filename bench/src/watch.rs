@@ -53,7 +53,7 @@ pub(crate) fn total(counters: &Counters) -> u64 {
 
 /// The state of everything at one time.
 #[derive(Debug)]
-struct Mark {
+pub(crate) struct Mark {
     at_ns: u64,
     messages: u64,
     own: Sample,
@@ -79,23 +79,27 @@ pub(crate) struct Plan {
     pub(crate) messages: Option<u64>,
 }
 
-fn mark(clock: &Clock, counters: &Counters, pids: &[u32]) -> Result<Mark, BenchError> {
-    let processes = pids
-        .iter()
-        .map(|pid| Sample::take(*pid))
-        .collect::<Result<_, _>>()?;
-    Ok(Mark {
-        own: Sample::take(std::process::id())?,
-        processes,
-        messages: total(counters),
-        at_ns: clock.now_ns(),
-    })
+impl Mark {
+    pub(crate) fn now(clock: &Clock, counters: &Counters, pids: &[u32]) -> Result<Self, BenchError> {
+        let processes = pids
+            .iter()
+            .map(|pid| Sample::take(*pid))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            own: Sample::take(std::process::id())?,
+            processes,
+            messages: total(counters),
+            at_ns: clock.now_ns(),
+        })
+    }
 }
 
-/// Waits for the end of the measurement or of the `threads` that send on `finished`, whichever comes first.
+/// Waits for the end of the measurement or of the threads that send on `finished`, whichever comes first. What is not
+/// warmed up is measured from `start`.
 pub(crate) fn watch(
     clock: &Clock,
     plan: &Plan,
+    start: Mark,
     counters: &Counters,
     finished: &Receiver<()>,
     pids: &[u32],
@@ -126,9 +130,13 @@ pub(crate) fn watch(
         }
     };
     wait(plan.begin_ns, Phase::WarmUp);
-    let begin = mark(clock, counters, pids)?;
+    let begin = if plan.begin_ns == 0 {
+        start
+    } else {
+        Mark::now(clock, counters, pids)?
+    };
     wait(plan.end_ns, plan.phase);
-    let end = mark(clock, counters, pids)?;
+    let end = Mark::now(clock, counters, pids)?;
     let elapsed_ns = end.at_ns - begin.at_ns;
     let messages = end.messages - begin.messages;
     let used = |begin: &Sample, end: &Sample| begin.until(end).per_message(messages, elapsed_ns);

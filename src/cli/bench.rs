@@ -11,6 +11,8 @@ pub(crate) enum Bench {
     Send(BenchSend),
     /// How late: sends at a fixed rate, each measured from the time it was due
     Latency(BenchLatency),
+    /// How fast a topic is read
+    Pull(BenchPull),
     /// Answer sends at once and keep nothing: what the other runs measure at best
     Sink(BenchSink),
 }
@@ -106,6 +108,30 @@ pub(crate) struct BenchLatency {
     pub(crate) end_to_end: bool,
     #[command(flatten)]
     pub(crate) payload: BenchPayload,
+    #[command(flatten)]
+    pub(crate) target: BenchTarget,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchPull {
+    /// Send this many messages first
+    #[arg(long, value_name = "MESSAGES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) fill: Option<u64>,
+    /// Bytes of the body of a message that is sent first
+    #[arg(long, default_value_t = 1024, value_name = "BYTES")]
+    pub(crate) body: usize,
+    /// Messages of a pull at most
+    #[arg(long, default_value_t = 32, value_name = "MESSAGES")]
+    pub(crate) batch: u32,
+    /// Pulls in flight, over all connections; at least one for each queue
+    #[arg(long, short = 'f', default_value_t = 8)]
+    pub(crate) in_flight: usize,
+    /// How often everything is read
+    #[arg(long, default_value_t = 1)]
+    pub(crate) passes: u32,
+    /// Do not compute checksums, and do not read back what was sent first
+    #[arg(long)]
+    pub(crate) no_audit: bool,
     #[command(flatten)]
     pub(crate) target: BenchTarget,
 }

@@ -8,10 +8,12 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 use kourou_bench::{
-    BenchError, HeaderCodec, LatencySettings, Length, LoadReport, Payload, SendSettings, Target,
+    BenchError, HeaderCodec, LatencySettings, Length, LoadReport, Payload, PullSettings, SendSettings, Target,
 };
 
-use crate::cli::bench::{Bench, BenchLatency, BenchPayload, BenchSend, BenchSink, BenchTarget, Codec};
+use crate::cli::bench::{
+    Bench, BenchLatency, BenchPayload, BenchPull, BenchSend, BenchSink, BenchTarget, Codec,
+};
 use crate::output::{print_json, print_line};
 
 use progress::Bar;
@@ -20,6 +22,7 @@ pub(super) fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Send(args) => send(&args),
         Bench::Latency(args) => latency(&args),
+        Bench::Pull(args) => pull(&args),
         Bench::Sink(args) => sink(&args),
     }
 }
@@ -59,6 +62,31 @@ fn latency(args: &BenchLatency) -> Result<()> {
     finish(&report?, args.target.json)
 }
 
+fn pull(args: &BenchPull) -> Result<()> {
+    let settings = PullSettings {
+        target: target(&args.target),
+        payload: Payload {
+            body_bytes: args.body,
+            batch: 1,
+        },
+        fill: args.fill,
+        batch: args.batch,
+        in_flight: args.in_flight,
+        passes: args.passes,
+        audit: !args.no_audit,
+    };
+    let mut bar = Bar::new();
+    let report = kourou_bench::pull(&settings, &mut |progress| bar.show(progress));
+    bar.clear();
+    let report = report?;
+    if args.target.json {
+        print_json(&report)?;
+    } else {
+        print::pull(&report)?;
+    }
+    fail(report.failure())
+}
+
 fn sink(args: &BenchSink) -> Result<()> {
     let listener = TcpListener::bind(&args.listen).map_err(|source| BenchError::Listen {
         address: args.listen.clone(),
@@ -78,7 +106,11 @@ fn finish(report: &LoadReport, json: bool) -> Result<()> {
     } else {
         print::load(report)?;
     }
-    match report.failure() {
+    fail(report.failure())
+}
+
+fn fail(failure: Option<String>) -> Result<()> {
+    match failure {
         Some(failure) => bail!("the run failed: {failure}"),
         None => Ok(()),
     }

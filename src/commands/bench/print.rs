@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use kourou_bench::{AuditReport, LatencySummary, LoadReport, ProcessReport, TimelineStep};
+use kourou_bench::{
+    AuditReport, LatencySummary, LoadReport, ProcessReport, PullAudit, PullReport, TimelineStep,
+};
 
 use crate::output::{Paint, Table, counted, grouped, print_line, size};
 
@@ -30,22 +32,23 @@ pub(super) fn load(report: &LoadReport) -> Result<()> {
         report.topic,
         report.broker,
     );
-    match (report.per_second, report.megabytes_per_second) {
-        (Some(rate), Some(megabytes)) => {
-            let _ = writeln!(
-                out,
-                "{} messages/s  {megabytes:.1} MB/s  ({} in {:.1} s)",
-                paint.bold(&grouped(rate.round() as u64)),
-                grouped(report.messages),
-                report.seconds,
-            );
-        }
-        _ => out.push_str("no throughput: messages are missing\n"),
-    }
+    rate(
+        &mut out,
+        report.per_second,
+        report.megabytes_per_second,
+        report.messages,
+        report.seconds,
+    );
     out.push('\n');
-    out.push_str(&latencies(report).render(paint));
+    let rows = [
+        ("acknowledged", &report.latency),
+        ("own lateness", &report.lateness),
+        ("received", &report.end_to_end),
+        ("received, from the socket", &report.end_to_end_from_socket),
+    ];
+    out.push_str(&latencies(&rows).render(paint));
     out.push('\n');
-    out.push_str(&processes(report).render(paint));
+    out.push_str(&processes(&report.processes, &report.own).render(paint));
     for refusal in &report.refused {
         let _ = writeln!(
             out,
@@ -66,7 +69,81 @@ pub(super) fn load(report: &LoadReport) -> Result<()> {
     print_line(&out)
 }
 
-fn latencies(report: &LoadReport) -> Table {
+pub(super) fn pull(report: &PullReport) -> Result<()> {
+    let paint = Paint::stdout();
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "pull of up to {}, {} in flight over {}, {} headers, from {} at {}",
+        report.batch,
+        grouped(report.in_flight as u64),
+        counted(report.connections as u64, "connection"),
+        report.codec,
+        report.topic,
+        report.broker,
+    );
+    rate(
+        &mut out,
+        report.per_second,
+        report.megabytes_per_second,
+        report.messages,
+        report.seconds,
+    );
+    let _ = writeln!(out, "{:.1} messages a pull", report.messages_per_pull);
+    out.push('\n');
+    out.push_str(&latencies(&[("answered", &report.latency)]).render(paint));
+    out.push('\n');
+    out.push_str(&processes(&report.processes, &report.own).render(paint));
+    if let Some(fill) = &report.fill {
+        let _ = writeln!(out, "\nfill {}", audit(fill));
+    }
+    let PullAudit {
+        expected,
+        missing,
+        repeated,
+        damaged,
+        checksums,
+        ..
+    } = report.audit;
+    let how = if checksums {
+        "checksums computed"
+    } else {
+        "checksums not looked at, --no-audit"
+    };
+    let _ = if report.audit.is_clean() {
+        write!(
+            out,
+            "\naudit: all {} messages came, in order and once; {how}",
+            grouped(expected)
+        )
+    } else {
+        write!(
+            out,
+            "\naudit: of {} messages {} MISSING, {} damaged, {} came again",
+            grouped(expected),
+            grouped(missing),
+            grouped(damaged),
+            grouped(repeated)
+        )
+    };
+    print_line(&out)
+}
+
+fn rate(out: &mut String, per_second: Option<f64>, megabytes: Option<f64>, messages: u64, seconds: f64) {
+    match (per_second, megabytes) {
+        (Some(rate), Some(megabytes)) => {
+            let _ = writeln!(
+                out,
+                "{} messages/s  {megabytes:.1} MB/s  ({} in {seconds:.1} s)",
+                Paint::stdout().bold(&grouped(rate.round() as u64)),
+                grouped(messages),
+            );
+        }
+        _ => out.push_str("no throughput: messages are missing or damaged\n"),
+    }
+}
+
+fn latencies(rows: &[(&str, &Option<LatencySummary>)]) -> Table {
     let mut table = Table::new(&[
         "ms",
         ">p50",
@@ -77,17 +154,11 @@ fn latencies(report: &LoadReport) -> Table {
         ">mean",
         ">within 1 ms",
     ]);
-    let rows: [(&str, &Option<LatencySummary>); 4] = [
-        ("acknowledged", &report.latency),
-        ("own lateness", &report.lateness),
-        ("received", &report.end_to_end),
-        ("received, from the socket", &report.end_to_end_from_socket),
-    ];
     for (name, row) in rows {
         let Some(row) = row else { continue };
         let ms = |us: f64| format!("{:.3}", us / 1e3);
         table.row([
-            name.to_owned(),
+            (*name).to_owned(),
             ms(row.p50_us),
             ms(row.p90_us),
             ms(row.p99_us),
@@ -100,7 +171,7 @@ fn latencies(report: &LoadReport) -> Table {
     table
 }
 
-fn processes(report: &LoadReport) -> Table {
+fn processes(others: &[ProcessReport], own: &ProcessReport) -> Table {
     let mut table = Table::new(&[
         "process",
         ">CPU us/message",
@@ -110,7 +181,7 @@ fn processes(report: &LoadReport) -> Table {
         ">of it own",
     ]);
     let mut row = |name: String, process: &ProcessReport| {
-        let each = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        let each = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
         table.row([
             name,
             each(process.cpu_us_per_message),
@@ -120,10 +191,10 @@ fn processes(report: &LoadReport) -> Table {
             size(process.anonymous_bytes),
         ]);
     };
-    for process in &report.processes {
+    for process in others {
         row(process.pid.to_string(), process);
     }
-    row("this one".to_owned(), &report.own);
+    row("this one".to_owned(), own);
     table
 }
 
