@@ -9,8 +9,11 @@
 
 mod error;
 mod reader;
+mod scan;
 mod traits;
 mod writer;
+
+pub(crate) use scan::before_quote;
 
 pub use error::{JsonError, JsonErrorKind};
 pub use reader::{JsonLimits, Kind, Reader};

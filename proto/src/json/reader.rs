@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::scan::before_quote;
 use super::{JsonError, JsonErrorKind};
 use crate::limits::{MAX_JSON_CONTAINERS, MAX_JSON_DEPTH, MAX_JSON_VALUES};
 
@@ -275,23 +276,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next member if it stands there as machines write it, `"key":"text"` without spaces or escapes. Anything
-    /// else is `None` and nothing has been consumed: [`Reader::key`] and what follows read it the long way.
-    pub fn plain_member(&mut self) -> Option<(&'a str, &'a str)> {
-        let key_end = self.plain_string_end(self.at)?;
-        let value_start = key_end + 2;
-        let value_end = self.plain_string_end(value_start)?;
-        if self.text.as_bytes()[key_end + 1] != b':' || self.count().is_err() {
-            return None;
-        }
-        let member = (
-            &self.text[self.at + 1..key_end],
-            &self.text[value_start + 1..value_end],
-        );
-        self.at = value_end + 1;
-        Some(member)
-    }
-
     /// Passes over one value of any kind.
     ///
     /// # Errors
@@ -336,13 +320,6 @@ impl<'a> Reader<'a> {
     /// An error of this `kind` at the current position.
     pub fn error(&self, kind: JsonErrorKind) -> JsonError {
         JsonError { kind, at: self.at }
-    }
-
-    /// Where the string that starts at `start` ends, if it has double quotes and no escapes.
-    fn plain_string_end(&self, start: usize) -> Option<usize> {
-        let (first, rest) = self.text.as_bytes().get(start..)?.split_first()?;
-        let len = plain_len(rest, b'"');
-        (*first == b'"' && rest.get(len) == Some(&b'"')).then_some(start + 1 + len)
     }
 
     /// The integer that stands right here, if it is short enough not to overflow and something that ends a number
@@ -488,7 +465,7 @@ impl<'a> Reader<'a> {
     fn raw_string(&mut self) -> Result<Cow<'a, str>> {
         let quote = self.text.as_bytes()[self.at];
         let start = self.at + 1;
-        let plain = plain_len(&self.text.as_bytes()[start..], quote);
+        let plain = before_quote(&self.text.as_bytes()[start..], quote);
         if self.text.as_bytes().get(start + plain) == Some(&quote) {
             self.at = start + plain + 1;
             return Ok(Cow::Borrowed(&self.text[start..start + plain]));
@@ -502,7 +479,7 @@ impl<'a> Reader<'a> {
         let quote = self.text.as_bytes()[self.at];
         self.at += 1;
         loop {
-            let plain = plain_len(&self.text.as_bytes()[self.at..], quote);
+            let plain = before_quote(&self.text.as_bytes()[self.at..], quote);
             out.push_str(&self.text[self.at..self.at + plain]);
             self.at += plain;
             match self.text.as_bytes().get(self.at) {
@@ -520,7 +497,7 @@ impl<'a> Reader<'a> {
         let quote = self.text.as_bytes()[self.at];
         self.at += 1;
         loop {
-            self.at += plain_len(&self.text.as_bytes()[self.at..], quote);
+            self.at += before_quote(&self.text.as_bytes()[self.at..], quote);
             match self.text.as_bytes().get(self.at) {
                 None => return Err(self.error(JsonErrorKind::UnexpectedEnd)),
                 Some(b'\\') => {
@@ -557,13 +534,6 @@ impl<'a> Reader<'a> {
     }
 
     fn unicode_escape(&mut self) -> Result<char> {
-        // What parts the names and values of a property string comes by the dozen.
-        if let Some([b'0', b'0', b'0', digit @ b'0'..=b'9']) =
-            self.text.as_bytes()[self.at + 2..].first_chunk::<4>()
-        {
-            self.at += 6;
-            return Ok(char::from(digit - b'0'));
-        }
         let Some(first) = self.hex4(self.at + 2) else {
             return Err(self.error(JsonErrorKind::BadEscape));
         };
@@ -589,14 +559,6 @@ impl<'a> Reader<'a> {
             Some(value * 16 + char::from(digit).to_digit(16)?)
         })
     }
-}
-
-/// Length of the run before the closing quote or a backslash.
-fn plain_len(bytes: &[u8], quote: u8) -> usize {
-    bytes
-        .iter()
-        .position(|&byte| byte == quote || byte == b'\\')
-        .unwrap_or(bytes.len())
 }
 
 #[cfg(test)]

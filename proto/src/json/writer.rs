@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::text::Decimal;
+use super::scan::before_escape;
 
 /// How keys that are not text are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,7 +77,8 @@ impl<'a> Writer<'a> {
 
     /// An integer.
     pub fn integer(&mut self, value: i64) {
-        self.out.extend_from_slice(Decimal::new(value).as_bytes());
+        self.out
+            .extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// A floating point number, with a fraction as Java writes it; what is not finite has no JSON and becomes null.
@@ -121,15 +122,12 @@ pub(crate) fn escape_into(out: &mut BytesMut, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut rest = text.as_bytes();
     loop {
-        let plain = rest
-            .iter()
-            .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
-        let Some(plain) = plain else {
-            out.extend_from_slice(rest);
+        let plain = before_escape(rest);
+        out.extend_from_slice(&rest[..plain]);
+        let Some(&escaped) = rest.get(plain) else {
             return;
         };
-        out.extend_from_slice(&rest[..plain]);
-        match rest[plain] {
+        match escaped {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),

@@ -5,7 +5,6 @@ use std::fmt;
 use thiserror::Error;
 
 use super::command::Command;
-use crate::text::Decimal;
 
 /// What most answers fit in.
 const ORDINARY_TEXT_BYTES: usize = 128;
@@ -92,7 +91,7 @@ impl ExtFields {
 
     /// Adds a field that is a number.
     pub fn push_integer(&mut self, key: &str, value: i64) {
-        self.push(key, Decimal::new(value).as_str());
+        self.push(key, itoa::Buffer::new().format(value));
     }
 
     fn push_span(&mut self, start: usize, key_len: usize) {

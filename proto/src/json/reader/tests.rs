@@ -56,33 +56,6 @@ fn numbers() {
 }
 
 #[test]
-fn plain_members_and_others() {
-    let next = |text: &'static str| {
-        let mut reader = reader(text);
-        reader.plain_member().map(|member| (member, reader.at))
-    };
-    assert_eq!(next(r#""a":"b","c""#), Some((("a", "b"), 7)));
-    assert_eq!(next(r#""":"","#), Some((("", ""), 5)));
-    for text in [
-        "",
-        "\"",
-        "\"a\"",
-        "\"a\":",
-        "\"a\":\"",
-        "\"a\" :\"b\"",
-        "\"a\": \"b\"",
-        "\"a\":1",
-        "a:\"b\"",
-        "'a':'b'",
-    ] {
-        assert_eq!(next(text), None, "{text}");
-    }
-    assert_eq!(next(r#""a":"b\n","#), None);
-    assert_eq!(next(r#""a\n":"b","#), None);
-    assert_eq!(next(r#""a"""b","#), None);
-}
-
-#[test]
 fn integers_of_every_length() {
     for value in [
         0,

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::{Header, HeaderError};
+use super::{Header, HeaderError, json_plain};
 use crate::json::KeyStyle;
 use crate::json::{JsonErrorKind, JsonLimits, Kind, Reader, Writer};
 use crate::limits::{MAX_EXT_FIELDS, MAX_EXT_KEY_BYTES, MAX_JSON_DEPTH};
@@ -21,7 +21,16 @@ const LIMITS: JsonLimits = JsonLimits {
 /// Reads into `header`, which has no remark and no fields.
 pub(super) fn decode(header: &mut Header, bytes: &[u8]) -> Result<(), HeaderError> {
     let text = lossy(bytes);
-    let mut reader = Reader::new(&text, LIMITS);
+    if json_plain::decode(header, &text).is_some() {
+        return Ok(());
+    }
+    header.clear_read();
+    decode_any(header, &text)
+}
+
+/// The same for headers that people or unusual programs wrote.
+pub(super) fn decode_any(header: &mut Header, text: &str) -> Result<(), HeaderError> {
+    let mut reader = Reader::new(text, LIMITS);
     let mut problem = None;
     reader.members(|reader| {
         match &*reader.key()? {
@@ -69,12 +78,6 @@ fn ext_fields(
     problem: &mut Option<HeaderError>,
 ) -> Result<(), crate::json::JsonError> {
     reader.members(|reader| {
-        if let Some((key, value)) = reader.plain_member() {
-            if admits(fields, key, problem) {
-                fields.push(key, value);
-            }
-            return Ok(());
-        }
         let key = reader.key()?;
         if !admits(fields, &key, problem) {
             return reader.skip();

@@ -2,6 +2,7 @@
 
 mod binary;
 mod json;
+mod json_plain;
 
 use std::borrow::Cow;
 
@@ -109,9 +110,7 @@ impl Header {
     /// # Errors
     /// As [`Header::decode`]; what this one holds then means nothing.
     pub fn decode_into(&mut self, codec: HeaderCodec, bytes: &[u8]) -> Result<(), HeaderError> {
-        self.clear(0, 0, 0);
-        self.language = Language::Other;
-        self.version = 0;
+        self.clear_read();
         if bytes.len() > MAX_HEADER_BYTES {
             return Err(HeaderError::TooLong {
                 header_bytes: bytes.len(),
@@ -121,6 +120,13 @@ impl Header {
             HeaderCodec::Json => json::decode(self, bytes),
             HeaderCodec::Rocketmq => binary::decode(self, bytes),
         }
+    }
+
+    /// What a header is before anything of it has been read.
+    fn clear_read(&mut self) {
+        self.clear(0, 0, 0);
+        self.language = Language::Other;
+        self.version = 0;
     }
 
     /// Appends the header alone.

@@ -206,6 +206,39 @@ fn json_limits() {
 }
 
 #[test]
+fn what_machines_write_is_read_the_quick_way() {
+    let properties = "UNIQ_KEY\u{1}7F\u{2}KEYS\u{1}\"a\\b\"\u{2}";
+    let header = Header {
+        remark: Some("FOUND".into()),
+        fields: [("a", "group"), ("i", properties), ("e", "")]
+            .into_iter()
+            .collect(),
+        ..Header::new(310, -7, 3)
+    };
+    let bytes = encoded(&header, HeaderCodec::Json);
+    let mut quick = Header::default();
+    assert_eq!(
+        json_plain::decode(&mut quick, std::str::from_utf8(&bytes).unwrap()),
+        Some(())
+    );
+    assert_eq!(quick, header);
+    for text in [
+        "{}",
+        "{\"code\":1}x",
+        "{\"code\": 1}",
+        "{\"code\":1,}",
+        "{\"code\":99999999999}",
+        "{\"code\":\"1\"}",
+        "{\"new\":1}",
+        "{\"extFields\":{\"a\":1}}",
+        "{\"extFields\":{\"a\":\"\\n\"}}",
+        "{\"extFields\":{\"a\":\"b\"},\"extFields\":{}}",
+    ] {
+        assert_eq!(json_plain::decode(&mut Header::default(), text), None, "{text}");
+    }
+}
+
+#[test]
 fn pop_codes_fit_the_binary_header() {
     let header = Header::new(200_151, 1, 0);
     let bytes = encoded(&header, HeaderCodec::Rocketmq);
@@ -244,6 +277,23 @@ proptest! {
         for codec in [HeaderCodec::Json, HeaderCodec::Rocketmq] {
             let bytes = encoded(&header, codec);
             prop_assert_eq!(&Header::decode(codec, &bytes).unwrap(), &header);
+        }
+    }
+
+    #[test]
+    fn the_quick_way_reads_what_the_long_way_reads(header in any_header(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let mut bytes = encoded(&header, HeaderCodec::Json);
+        for _ in 0..2 {
+            let text = String::from_utf8_lossy(&bytes);
+            let (mut quick, mut long) = (Header::default(), Header::default());
+            quick.clear_read();
+            long.clear_read();
+            if json_plain::decode(&mut quick, &text).is_some() {
+                prop_assert_eq!(json::decode_any(&mut long, &text), Ok(()));
+                prop_assert_eq!(quick, long);
+            }
+            let at = at.index(bytes.len());
+            bytes[at] = to;
         }
     }
 
