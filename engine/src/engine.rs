@@ -20,7 +20,8 @@ use crate::log::recover::{self, Need, Recovery};
 use crate::log::writer::Writer;
 use crate::options::{Flush, Options, Threads};
 use crate::record::{EncodedRecord, EncodedRecords, Peek, RecordError, RecordView, peek_size};
-use crate::shared::{Job, Parts, Shared, create_segment};
+use crate::segment;
+use crate::shared::{Job, Parts, Shared};
 use crate::store::{self, Layout};
 use crate::view::View;
 
@@ -126,7 +127,7 @@ impl Engine {
             .last()
             .is_some_and(|last| covers_tail(last.start))
         {
-            let live = create_segment(disk_ref, &layout.log, recovered.tail)
+            let live = segment::create(disk_ref, &layout.log, recovered.tail)
                 .map_err(OpenError::io("create a segment in", &layout.log))?;
             recovered.segments.push(live);
         }
@@ -389,6 +390,7 @@ impl Engine {
         if let Some(Running::Manual(writer)) = running.as_mut() {
             writer.run_pending();
             self.inner.shared.run_jobs_now();
+            self.inner.shared.ahead.run_now();
         }
     }
 

@@ -21,6 +21,9 @@ pub const AHEAD_FIRST_STEP_BYTES: u64 = 256 << 10;
 /// The stretch that is zero-written at a time afterwards.
 pub const AHEAD_STEP_BYTES: u64 = 1 << 20;
 
+/// What is zero-written at once of a step. It is short because the file system lets no group into a file that is being extended.
+pub const AHEAD_WRITE_BYTES: u64 = 256 << 10;
+
 /// On a full disk, messages are refused while this much zero-written space is left, so that state records (offsets, topics,
 /// groups) still find room.
 pub const STATE_RESERVE_BYTES: u64 = 1 << 20;
@@ -35,6 +38,10 @@ const _: () = assert!(
 const _: () = assert!(
     AHEAD_STEP_BYTES.is_multiple_of(BLOCK_SIZE_BYTES as u64),
     "zeroing stops at block edges"
+);
+const _: () = assert!(
+    AHEAD_WRITE_BYTES.is_multiple_of(BLOCK_SIZE_BYTES as u64),
+    "a write past the page cache is whole blocks"
 );
 const _: () = assert!(
     SEGMENT_SIZE_BYTES_MIN.is_multiple_of(BLOCK_SIZE_BYTES as u64),

@@ -1,25 +1,24 @@
 //! What the engine's handles and threads have in common.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::disk::{Disk, OpenMode};
+use crate::disk::Disk;
 use crate::error::StopReason;
 use crate::index::{Frozen, QueueIndex};
 use crate::log::pending::{Pending, Shut};
 use crate::log::recover::write_index;
 use crate::log::tail::TailCache;
 use crate::options::{Flush, Options};
+use crate::segment::Segment;
 use crate::segment::ahead::Ahead;
 use crate::segment::set::SegmentSet;
-use crate::segment::{self, Segment};
 use crate::store::Layout;
 use crate::view::View;
 use crate::view::checkpoint::Checkpoint;
@@ -40,8 +39,6 @@ pub(crate) struct Shared {
     pub(crate) durable: Watermark,
     pub(crate) ahead: Ahead,
     full: AtomicBool,
-    /// Where the records of the segment that was left last end.
-    last_data_end: AtomicU64,
     /// Serial of the newest checkpoint that was written whole. One that fails takes no serial, so that the next one goes to
     /// the same file, and never over the newest whole one.
     serial: Mutex<u64>,
@@ -91,17 +88,17 @@ pub(crate) struct Parts {
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let (jobs, jobs_in) = channel();
-        let segment_end = parts.live.start + parts.segment_size_bytes;
         Self {
             pending: Pending::new(parts.options.pending_size_bytes_max),
             tail_cache: TailCache::new(parts.options.tail_cache_size_bytes),
             durable: Watermark::new(parts.tail),
             ahead: Ahead::new(
                 parts.live,
-                segment_end,
+                parts.segment_size_bytes,
                 parts.zeroed_end,
                 parts.tail,
                 parts.options.ahead_size_bytes,
+                parts.layout.log.clone(),
                 Arc::clone(&parts.disk),
             ),
             options: parts.options,
@@ -113,7 +110,6 @@ impl Shared {
             index: parts.index,
             segments: SegmentSet::new(parts.segments),
             full: AtomicBool::new(false),
-            last_data_end: AtomicU64::new(0),
             serial: Mutex::new(parts.serial),
             jobs,
             jobs_in: Mutex::new(jobs_in),
@@ -133,20 +129,6 @@ impl Shared {
                 tracing::info!(dir = %self.layout.root.display(), "the disk has room again");
             }
         }
-    }
-
-    // Both are the writer's own notes, kept here so that the writer needs no second kind of state for a rare path.
-    pub(crate) fn last_data_end(&self) -> u64 {
-        self.last_data_end.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_last_data_end(&self, position: u64) {
-        self.last_data_end.store(position, Ordering::Relaxed);
-    }
-
-    /// Creates the segment that begins at `start`; its name is durable when this returns.
-    pub(crate) fn create_segment(&self, start: u64) -> io::Result<Arc<Segment>> {
-        create_segment(self.disk.as_ref(), &self.layout.log, start)
     }
 
     /// The state at the writer's tail.
@@ -265,18 +247,4 @@ impl Shared {
         *serial = checkpoint.serial;
         Ok(())
     }
-}
-
-/// Creates the segment that begins at `start`; its name is durable when this returns.
-pub(crate) fn create_segment(disk: &dyn Disk, log_dir: &Path, start: u64) -> io::Result<Arc<Segment>> {
-    let path = segment::path(log_dir, start);
-    let file = match disk.open(&path, OpenMode::CreateNew) {
-        // An earlier attempt got as far as the name.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            disk.open(&path, OpenMode::ReadWrite)?
-        }
-        opened => opened?,
-    };
-    disk.sync_dir(log_dir)?;
-    Ok(Arc::new(Segment::new(start, path, file)))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use harness::{Store, message, small, state_record};
 use kourou_engine::clock::SystemClock;
 use kourou_engine::disk::sim::SimDisk;
-use kourou_engine::disk::{StdDisk, WriterKind};
+use kourou_engine::disk::{Disk, StdDisk, WriterKind};
 use kourou_engine::record::{EncodedRecords, Limits, RecordDraft, RecordView};
 use kourou_engine::{
     AppendDone, AppendError, Appended, Boundary, Engine, Flush, Health, NoView, OpenError, Options,
@@ -119,6 +119,38 @@ fn a_batch_is_contiguous_and_whole() {
     }
     assert!(store.engine.segment_count() > 1);
     assert_eq!(store.messages().values().map(Vec::len).sum::<usize>(), 300);
+}
+
+/// A roll waits for nothing: the next segment's file is there, and zeros in it, before the log comes to its place.
+#[test]
+fn the_next_segment_is_there_before_it_is_needed() {
+    let disk = SimDisk::new();
+    let options = small();
+    let store = Store::open(&disk, options.clone()).unwrap();
+    let files = || disk.list(&options.dir.join("log")).unwrap();
+    while store.engine.watermark() + options.ahead_size_bytes < options.segment_size_bytes {
+        assert_eq!(files().len(), 1);
+        store
+            .engine
+            .append_blocking(message("orders", 0, 0, 1000))
+            .unwrap();
+    }
+    // A step is worth half of what should be ahead.
+    for _ in 0..options.ahead_size_bytes / 2 / 1000 {
+        store
+            .engine
+            .append_blocking(message("orders", 0, 0, 1000))
+            .unwrap();
+    }
+    assert_eq!(store.engine.segment_count(), 1);
+    assert_eq!(files().len(), 2);
+    assert!(files().iter().all(|file| file.size_bytes > 0));
+    store.engine.close().unwrap();
+    drop(store);
+
+    // A later life makes its own.
+    let _store = Store::open(&disk, options.clone()).unwrap();
+    assert_eq!(files().len(), 1);
 }
 
 /// Keeps what an append gives back.

@@ -31,6 +31,15 @@ impl AlignedBuf {
         Self { vec, start }
     }
 
+    /// As many zeros, rounded up to whole blocks. Many of them take no memory before they are written to.
+    pub fn zeroed(size_bytes: usize) -> Self {
+        let size_bytes = size_bytes.next_multiple_of(BLOCK_SIZE_BYTES);
+        let mut vec = vec![0; size_bytes + BLOCK_SIZE_BYTES - 1];
+        let start = vec.as_ptr().addr().wrapping_neg() % BLOCK_SIZE_BYTES;
+        vec.truncate(start + size_bytes);
+        Self { vec, start }
+    }
+
     /// How many bytes it holds.
     pub fn len(&self) -> usize {
         self.vec.len() - self.start
@@ -163,6 +172,16 @@ mod tests {
         let bytes = buf.freeze();
         assert_eq!(&bytes[..], b"xyc");
         assert_eq!(bytes.as_ptr(), at);
+    }
+
+    #[test]
+    fn zeros_are_aligned_whole_blocks() {
+        for (size, held) in [(0, 0), (1, 4096), (4096, 4096), (1 << 20, 1 << 20)] {
+            let buf = AlignedBuf::zeroed(size);
+            assert_aligned(&buf);
+            assert_eq!(buf.len(), held);
+            assert!(buf.as_slice().iter().all(|byte| *byte == 0));
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The writer that needs nothing of the kernel but `pwrite`: what is left where io_uring is not to be had.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
+
+use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
 use super::std_disk::StdFile;
 use super::{AlignedBuf, DiskFile, GroupWriter};
@@ -11,7 +12,7 @@ use super::{AlignedBuf, DiskFile, GroupWriter};
 /// How the bytes get to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
-    /// `pwrite` past the page cache, through a descriptor that makes each write durable before it returns.
+    /// `pwrite` past the page cache, durable before it returns.
     Direct,
     /// `pwrite` into the page cache, then `fdatasync` of the same descriptor.
     Synced,
@@ -79,10 +80,11 @@ pub(super) fn write_synced(file: &dyn DiskFile, bytes: &[u8], position: u64) -> 
 fn write_all(direct: &File, bytes: &[u8], position: u64) -> io::Result<()> {
     let mut written = 0;
     while written < bytes.len() {
-        match direct.write_at(&bytes[written..], position + written as u64) {
+        let rest = [IoSlice::new(&bytes[written..])];
+        match pwritev2(direct, &rest, position + written as u64, ReadWriteFlags::DSYNC) {
             Ok(count) => written = super::resume_at(written, count)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

@@ -139,6 +139,25 @@ pub trait DiskFile: Any + Debug + Send + Sync + 'static {
     /// Whatever the operating system says; how much was written is then unknown.
     fn write_at(&self, from: &[u8], position: u64) -> io::Result<()>;
 
+    /// Writes zeros over `[position, position + size_bytes)`, extending the file where needed. Both are multiples of
+    /// [`BLOCK_SIZE_BYTES`]. Not durable until [`DiskFile::sync`].
+    ///
+    /// A disk that can writes them past the page cache: group writes then meet no cached pages, which the kernel would have to
+    /// drop for each.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; how much was written is then unknown.
+    fn write_zeros(&self, position: u64, size_bytes: u64) -> io::Result<()> {
+        let end = position.saturating_add(size_bytes);
+        let mut at = position;
+        while at < end {
+            let count = (end - at).min(ZEROS.len() as u64);
+            self.write_at(&ZEROS[..count as usize], at)?;
+            at += count;
+        }
+        Ok(())
+    }
+
     /// Makes everything written through *this handle* durable, the file's length included (fdatasync).
     ///
     /// # Errors
@@ -181,6 +200,8 @@ pub trait GroupWriter: Debug + Send {
     /// How it writes, for the log line at start-up: e.g. "io_uring, O_DIRECT + DSYNC".
     fn describe(&self) -> String;
 }
+
+static ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
 /// What `finish` returns if nothing was started: a mistake of the caller's, answered as an error.
 fn nothing_in_flight() -> (AlignedBuf, io::Result<()>) {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
@@ -15,7 +15,11 @@ use super::blocking::{BlockingWriter, Route};
 use super::lock;
 use super::uring::UringWriter;
 use super::{AlignedBuf, BLOCK_SIZE_BYTES, Disk, DiskFile, Durability, GroupWriter, Listed, OpenMode};
+use crate::limits::AHEAD_WRITE_BYTES;
 use crate::segment::map;
+
+/// What zeros are written from, past the page cache. It is only read, so it takes the memory of one page.
+static ZEROS: LazyLock<AlignedBuf> = LazyLock::new(|| AlignedBuf::zeroed(AHEAD_WRITE_BYTES as usize));
 
 /// Which writer [`StdDisk`] makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -170,7 +174,7 @@ impl StdFile {
         file.downcast_ref()
     }
 
-    /// The descriptor with O_DIRECT and O_DSYNC, opened when first asked for.
+    /// The descriptor with O_DIRECT, opened when first asked for.
     pub(super) fn direct(&self) -> io::Result<&File> {
         if let Some(direct) = self.direct.get() {
             return Ok(direct);
@@ -207,6 +211,19 @@ impl DiskFile for StdFile {
         self.file.write_all_at(from, position)
     }
 
+    fn write_zeros(&self, position: u64, size_bytes: u64) -> io::Result<()> {
+        match self
+            .direct()
+            .and_then(|direct| write_zeros(direct, position, size_bytes))
+        {
+            // No second descriptor, or not for writes like these.
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => {
+                write_zeros(&self.file, position, size_bytes)
+            }
+            outcome => outcome,
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -223,8 +240,20 @@ impl DiskFile for StdFile {
 fn open_direct(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
-        .custom_flags((OFlags::DIRECT | OFlags::DSYNC).bits() as i32)
+        .custom_flags(OFlags::DIRECT.bits() as i32)
         .open(path)
+}
+
+fn write_zeros(file: &File, position: u64, size_bytes: u64) -> io::Result<()> {
+    let zeros = ZEROS.as_slice();
+    let end = position.saturating_add(size_bytes);
+    let mut at = position;
+    while at < end {
+        let count = (end - at).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..count as usize], at)?;
+        at += count;
+    }
+    Ok(())
 }
 
 /// A file in `dir` to try writers on. Its name is gone by the time this returns.

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use io_uring::{IoUring, opcode, types};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::blocking::write_synced;
 use super::std_disk::{StdFile, probe};
@@ -208,6 +208,7 @@ impl Ring {
         // WRITE_SIZE_MAX fits.
         let write = opcode::Write::new(types::Fd(direct.as_raw_fd()), rest.as_ptr(), rest.len() as u32)
             .offset(flight.position + flight.written as u64)
+            .rw_flags(ReadWriteFlags::DSYNC.bits() as i32)
             .build();
         let mut queue = self.0.submission();
         // SAFETY: `rest` is memory of the group in flight, which neither moves nor is freed or written to before the

@@ -200,7 +200,7 @@ impl Writer {
     /// Makes sure that zeros have been written up to `end`.
     fn make_room(&self, end: u64) -> Result<(), NoRoom> {
         let ahead = &self.shared.ahead;
-        if ahead.reaches(end) {
+        if ahead.zeroed_end() >= end {
             return Ok(());
         }
         let outcome = match self.shared.options.threads {
@@ -213,35 +213,29 @@ impl Writer {
     /// Ends the segment and begins the next.
     fn roll(&mut self) -> Result<(), NoRoom> {
         let segment_end = self.segment_end();
-        let data_end = if self.tail < segment_end {
-            let data_end = self.tail;
-            self.make_room(block_end(self.tail + BLANK_SIZE_BYTES).min(segment_end))?;
-            let start = block_start(self.tail);
-            let mut buffer = AlignedBuf::with_capacity(2 * BLOCK_SIZE_BYTES);
-            buffer.extend_from_slice(&self.partial);
-            // A segment is at most 2 GiB.
-            buffer.extend_from_slice(&blank((segment_end - self.tail) as u32));
-            buffer.pad_to_block();
-            self.groups
-                .start(&self.segment.file, self.segment.offset(start), buffer);
-            self.groups.finish().1.map_err(NoRoom::Failed)?;
-            self.partial.clear();
-            self.tail = segment_end;
-            self.shared.durable.raise(segment_end);
-            data_end
-        } else {
-            // An earlier roll got as far as the blank, then found no room for a file.
-            self.shared.last_data_end()
+        let data_end = self.tail;
+        self.make_room(block_end(self.tail + BLANK_SIZE_BYTES))?;
+        self.shared.ahead.leave(segment_end);
+        self.make_room(segment_end + BLOCK_SIZE_BYTES as u64)?;
+        let Some(next) = self.shared.ahead.take_next() else {
+            return Err(NoRoom::Failed(io::ErrorKind::NotFound.into()));
         };
-        self.shared.set_last_data_end(data_end);
 
-        let next = self.shared.create_segment(segment_end).map_err(NoRoom::from)?;
+        let start = block_start(self.tail);
+        let mut buffer = AlignedBuf::with_capacity(2 * BLOCK_SIZE_BYTES);
+        buffer.extend_from_slice(&self.partial);
+        // A segment is at most 2 GiB.
+        buffer.extend_from_slice(&blank((segment_end - self.tail) as u32));
+        buffer.pad_to_block();
+        self.groups
+            .start(&self.segment.file, self.segment.offset(start), buffer);
+        self.groups.finish().1.map_err(NoRoom::Failed)?;
+        self.partial.clear();
+        self.tail = segment_end;
         self.shared.segments.push(Arc::clone(&next));
-        self.shared.ahead.move_to(
-            Arc::clone(&next),
-            segment_end + self.shared.segment_size_bytes,
-            segment_end,
-        );
+        self.shared.durable.raise(segment_end);
+        self.shared.ahead.advance(segment_end);
+
         let sealed = std::mem::replace(&mut self.segment, next);
         let frozen = self.shared.index.freeze(sealed.start, data_end);
         self.shared.submit(Job::Seal {
@@ -257,16 +251,14 @@ impl Writer {
     fn gather(&mut self) -> Group {
         let group_max = self.shared.options.group_size_bytes_max;
         let segment_end = self.segment_end();
+        let zeroed_end = self.shared.ahead.zeroed_end();
         let mut size = MARK_SIZE_BYTES;
         let mut count = 0;
         for append in &self.waiting {
             let with = size + append.records.size_bytes();
             let end = block_end(self.tail + with);
             let fits = self.tail + with + BLANK_SIZE_BYTES <= segment_end
-                && self
-                    .shared
-                    .ahead
-                    .reaches((end + STATE_RESERVE_BYTES).min(segment_end));
+                && (end + STATE_RESERVE_BYTES).min(segment_end) <= zeroed_end;
             if count > 0 && (with > group_max || !fits) {
                 break;
             }

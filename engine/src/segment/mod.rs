@@ -9,12 +9,13 @@ pub(crate) mod ahead;
 pub(crate) mod map;
 pub(crate) mod set;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile, OpenMode};
 
 /// Digits in a segment's file name.
 const NAME_DIGITS: usize = 20;
@@ -61,7 +62,7 @@ impl Segment {
     ///
     /// # Errors
     /// What the disk says; the segment is then read without a mapping, and this may be tried again.
-    pub(crate) fn seal(&self, data_end: u64) -> std::io::Result<()> {
+    pub(crate) fn seal(&self, data_end: u64) -> io::Result<()> {
         if self.mapped.get().is_none() {
             let bytes = self.file.map(data_end - self.start)?;
             // Losing a race means that somebody else mapped the same bytes.
@@ -74,7 +75,7 @@ impl Segment {
     ///
     /// # Errors
     /// What the disk says.
-    pub(crate) fn read(&self, position: u64, size_bytes: usize) -> std::io::Result<Bytes> {
+    pub(crate) fn read(&self, position: u64, size_bytes: usize) -> io::Result<Bytes> {
         let offset = self.offset(position);
         if let Some(mapped) = self.mapped.get() {
             let range = usize::try_from(offset)
@@ -90,6 +91,23 @@ impl Segment {
         self.file.read_at(&mut into, offset)?;
         Ok(into.into())
     }
+}
+
+/// Creates the segment that begins at `start`; its name is durable when this returns.
+///
+/// # Errors
+/// Whatever the disk says. It may be tried again.
+pub(crate) fn create(disk: &dyn Disk, log_dir: &Path, start: u64) -> io::Result<Arc<Segment>> {
+    let path = path(log_dir, start);
+    let file = match disk.open(&path, OpenMode::CreateNew) {
+        // An earlier attempt got as far as the name.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.open(&path, OpenMode::ReadWrite)?
+        }
+        opened => opened?,
+    };
+    disk.sync_dir(log_dir)?;
+    Ok(Arc::new(Segment::new(start, path, file)))
 }
 
 /// The path of the segment that begins at `start`.

@@ -215,3 +215,26 @@ fn opens_by_mode_and_lists() {
     assert_eq!(&map[..], b"\0\0\0hello");
     assert!(disk.free_bytes(&nested).unwrap() > 0);
 }
+
+#[test]
+fn zeros_go_where_they_should_and_nowhere_else() {
+    let beside_the_tests = dir();
+    // In memory, where some kernels cannot write past a page cache.
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    for dir in std::iter::once(beside_the_tests).chain(in_memory) {
+        let file = disk(&dir)
+            .open(&dir.path().join("a"), OpenMode::CreateNew)
+            .unwrap();
+        file.write_at(&[7; 3 * BLOCK_SIZE_BYTES], 0).unwrap();
+        file.write_zeros(BLOCK, BLOCK).unwrap();
+        file.write_zeros(4 * BLOCK, 300 * BLOCK).unwrap();
+        file.sync().unwrap();
+        let mut content = vec![1; 304 * BLOCK_SIZE_BYTES];
+        file.read_at(&mut content, 0).unwrap();
+        assert_eq!(file.size_bytes().unwrap(), 304 * BLOCK);
+        for (at, block) in content.chunks(BLOCK_SIZE_BYTES).enumerate() {
+            let expected = if at == 0 || at == 2 { 7 } else { 0 };
+            assert!(block.iter().all(|byte| *byte == expected), "block {at}");
+        }
+    }
+}
