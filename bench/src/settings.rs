@@ -5,6 +5,7 @@ use std::time::Duration;
 use kourou_proto::HeaderCodec;
 
 use crate::error::BenchError;
+use crate::trailer::TRAILER_BYTES;
 
 const CONNECTIONS_MAX: usize = 1024;
 const IN_FLIGHT_MAX: usize = 1 << 20;
@@ -131,6 +132,11 @@ impl Target {
 impl Payload {
     pub(crate) fn check(&self) -> Result<(), BenchError> {
         check("messages a batch", self.batch, BATCH_MAX)?;
+        if self.body_bytes < TRAILER_BYTES {
+            return Err(BenchError::Settings(format!(
+                "a body has at least {TRAILER_BYTES} bytes: they say who it is"
+            )));
+        }
         check("bytes of a body", self.body_bytes, BODY_BYTES_MAX)
     }
 }
