@@ -1,10 +1,11 @@
 //! What the benches share: a disk that is memory, requests as clients make them, and a broker whose every step is taken in turn.
 //!
-//! The suites themselves are in `benches/`, the load generator in `src/bin/load.rs`, the comparison with other brokers in `peers/`.
+//! The suites themselves are in `benches/`, the comparison with other brokers in `peers/` and `src/bin/peers/`.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod appends;
 pub mod counts;
 pub mod lockstep;
 pub mod memory_disk;

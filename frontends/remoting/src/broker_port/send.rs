@@ -42,6 +42,7 @@ impl SendDone for Answer {
 
 /// The memory of finished sends.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "the boxes are what is kept")]
 pub(super) struct Finished(Vec<Box<Sent>>);
 
 impl Finished {
