@@ -165,6 +165,9 @@ impl Load for ClosedLoop<'_> {
         self.last_answer_ns = now_ns;
         if answer.code != 0 {
             lane.ledger.refuse(answer);
+            if self.window.measures(sent_ns) {
+                self.latencies.miss();
+            }
             return Ok(());
         }
         lane.ledger.acknowledge(number);

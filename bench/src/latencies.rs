@@ -17,6 +17,8 @@ const PRECISION: u8 = 3;
 pub(crate) struct Latencies {
     histogram: Histogram<u64>,
     within_millisecond: u64,
+    /// What was refused: in no time, and not within any.
+    missed: u64,
     longest_ns: u64,
 }
 
@@ -25,6 +27,7 @@ impl Latencies {
         Ok(Self {
             histogram: histogram(PRECISION)?,
             within_millisecond: 0,
+            missed: 0,
             longest_ns: 0,
         })
     }
@@ -35,10 +38,16 @@ impl Latencies {
         self.longest_ns = self.longest_ns.max(latency_ns);
     }
 
+    /// Notes what did not come about.
+    pub(crate) const fn miss(&mut self) {
+        self.missed += 1;
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         // Both have the same bounds, and nothing beyond them was recorded.
         let _ = self.histogram.add(&other.histogram);
         self.within_millisecond += other.within_millisecond;
+        self.missed += other.missed;
         self.longest_ns = self.longest_ns.max(other.longest_ns);
     }
 
@@ -55,7 +64,7 @@ impl Latencies {
             p99_us: at(99.0),
             p99_9_us: at(99.9),
             max_us: self.longest_ns as f64 / 1e3,
-            within_1ms_percent: 100.0 * self.within_millisecond as f64 / count as f64,
+            within_1ms_percent: 100.0 * self.within_millisecond as f64 / (count + self.missed) as f64,
         })
     }
 }
@@ -80,11 +89,39 @@ pub struct LatencySummary {
     pub p99_9_us: f64,
     /// The longest, exactly.
     pub max_us: f64,
-    /// How many of a hundred took at most a millisecond.
+    /// How many of a hundred took at most a millisecond; those that were refused did not.
     pub within_1ms_percent: f64,
 }
 
 /// A histogram of nanoseconds with this many digits.
 pub(crate) fn histogram(precision: u8) -> Result<Histogram<u64>, BenchError> {
     Histogram::new_with_bounds(SHORTEST_NS, LONGEST_NS, precision).map_err(BenchError::Histogram)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_within_a_millisecond_is_exact_and_counts_what_was_refused() {
+        let mut latencies = Latencies::new().unwrap();
+        assert!(latencies.summary().is_none());
+        for latency_ns in [1_000_000, 1_000_001, 500, 7_000_000] {
+            latencies.record(latency_ns);
+        }
+        latencies.miss();
+        let mut all = Latencies::new().unwrap();
+        all.add(&latencies);
+        let summary = all.summary().unwrap();
+        assert_eq!((summary.count, summary.within_1ms_percent), (4, 40.0));
+        assert_eq!(summary.max_us, 7000.0);
+        assert!((summary.p90_us - 7000.0).abs() < 10.0, "{summary:?}");
+    }
+
+    #[test]
+    fn what_takes_forever_is_still_recorded() {
+        let mut latencies = Latencies::new().unwrap();
+        latencies.record(u64::MAX);
+        assert_eq!(latencies.summary().unwrap().count, 1);
+    }
 }

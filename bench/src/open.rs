@@ -162,6 +162,9 @@ impl Load for OpenLoop<'_> {
             }
         } else {
             lane.ledger.refuse(answer);
+            if self.window.measures(self.schedule.due_ns(lane.number, number)) {
+                self.latencies.miss();
+            }
         }
         self.in_flight = self.in_flight.saturating_sub(1);
         Ok(())

@@ -140,7 +140,7 @@ impl LoadReport {
         if self.unanswered > 0 {
             return Some(format!("{} requests were never answered", self.unanswered));
         }
-        (self.messages == 0).then(|| match self.refused.first() {
+        self.latency.is_none().then(|| match self.refused.first() {
             Some(refusal) => format!(
                 "no message was acknowledged: {}: {}",
                 refusal.name, refusal.remark
