@@ -141,10 +141,11 @@ fn push_offset_msg_id(id: &mut String, store_host: SocketAddr, position: u64) {
 }
 
 /// Appends bytes as hexadecimal digits, upper case.
-pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
+pub(crate) fn push_hex<const N: usize>(out: &mut String, bytes: &[u8; N]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    out.extend(digits.map(|digit| char::from(DIGITS[usize::from(digit)])));
+    let pairs = bytes.map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+    // Digits are text.
+    out.push_str(std::str::from_utf8(pairs.as_flattened()).unwrap_or_default());
 }
 
 /// Why a send was refused. Unless it says otherwise, nothing was stored.

@@ -457,7 +457,8 @@ fn a_full_disk_is_said_and_reading_goes_on() {
     rig.put("orders", "kept");
     rig.disk.set_capacity_bytes(0);
     let body = "x".repeat(200_000);
-    let error = (0..40)
+    // More than what is written ahead.
+    let error = (0..200)
         .find_map(|_| rig.send(message("orders", &body)).err())
         .unwrap();
     assert_eq!(error.response_code(), code::SERVICE_NOT_AVAILABLE, "{error}");
