@@ -1,7 +1,7 @@
 //! What the criterion suites have in common.
 //!
 //! A group that has a function whose name begins with [`LIMIT`] holds its other functions against it: what the machine can do at
-//! best with as many bytes, measured in the same run. `limits` prints the table.
+//! best with as many bytes, measured in the same run. [`crate::limits`] makes the table.
 
 use std::time::Duration;
 

@@ -187,8 +187,16 @@ impl<'a> Line<'a> {
         let (name, place) = rest.rsplit_once(" (")?;
         let mut place = place.trim_end_matches(')').split(':');
         let file = place.next()?;
-        // The allocator's own frames lie above the caller's.
-        (!file.contains("dhat") && !file.contains("backtrace")).then(|| Self {
+        // The frames of allocators and growing buffers lie above the one that asked.
+        let above = [
+            "dhat",
+            "backtrace",
+            "alloc/src",
+            "raw_vec/",
+            "src/vec/",
+            "bin/allocations.rs",
+        ];
+        (!above.iter().any(|part| file.contains(part))).then(|| Self {
             function: name.split_once('<').map_or(name, |(name, _)| name),
             file,
             number: place.next().unwrap_or("?"),

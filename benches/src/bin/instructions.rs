@@ -4,20 +4,28 @@
 //!
 //! Ends with an error if a path costs more than 5 % more than `benches/instructions.tsv` says. With `--accept` the file takes the
 //! counts of today over, and keeps the reason beside them.
+//!
+//! The path itself is taken by this very program under callgrind: `instructions --take PATH` does nothing else, and all that is to be
+//! counted happens inside of [`counted`], where callgrind is told to count and nowhere else.
 
 use std::error::Error;
+use std::hint::black_box;
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{fs, io};
 
 use kourou_benches::counts::{Count, GROWTH_MAX, Table, Verdict};
-use kourou_benches::paths::{self, Path};
+use kourou_benches::paths::{self, Path, Round};
 
 /// glibc copies and clears long stretches by one instruction that callgrind counts once for each byte: it shall not use it.
 const TUNABLES: &str =
     "glibc.cpu.x86_rep_movsb_threshold=268435456:glibc.cpu.x86_rep_stosb_threshold=268435456";
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let mut own = std::env::args().skip(1);
+    if let (Some("--take"), Some(name)) = (own.next().as_deref(), own.next()) {
+        return take(&name).map(|()| ExitCode::SUCCESS);
+    }
     if !is_comparable() {
         println!("not counted: the kept counts are of x86-64 processors with AVX2 and PCLMULQDQ");
         return Ok(ExitCode::SUCCESS);
@@ -59,6 +67,25 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     }
     Ok(conclude(&verdicts, &tools))
+}
+
+/// Takes one path until it is warm, and then so that it counts.
+fn take(name: &str) -> Result<(), Box<dyn Error>> {
+    let path = paths::named(name).ok_or_else(|| format!("no path is called '{name}'"))?;
+    let mut round = path.open()?.round;
+    for _ in 0..path.warm_rounds() {
+        round()?;
+    }
+    Ok(counted(&mut round, path.counted_rounds())?)
+}
+
+/// All that counts.
+#[inline(never)]
+fn counted(round: &mut Round, rounds: usize) -> io::Result<()> {
+    for _ in 0..black_box(rounds) {
+        round()?;
+    }
+    Ok(())
 }
 
 fn line(count: &Count, table: &Table, verdict: Verdict) -> String {
@@ -126,7 +153,7 @@ fn is_comparable() -> bool {
 
 /// The programs that count.
 struct Tools {
-    paths: PathBuf,
+    own: PathBuf,
     allocations: PathBuf,
     /// Where callgrind's reports are left.
     reports: PathBuf,
@@ -139,8 +166,8 @@ impl Tools {
         let reports = folder.with_file_name("instructions");
         fs::create_dir_all(&reports)?;
         Ok(Self {
-            paths: folder.join("paths"),
             allocations: folder.join("allocations"),
+            own,
             reports,
         })
     }
@@ -151,11 +178,11 @@ impl Tools {
             .args([
                 "--tool=callgrind",
                 "--collect-atstart=no",
-                "--toggle-collect=*paths::counted*",
+                "--toggle-collect=*instructions::counted*",
             ])
             .arg(format!("--callgrind-out-file={}", report.display()))
-            .arg(&self.paths)
-            .arg(path.name)
+            .arg(&self.own)
+            .args(["--take", path.name])
             .env("GLIBC_TUNABLES", TUNABLES)
             .output()
             .map_err(|error| format!("valgrind does not start: {error}"))?;

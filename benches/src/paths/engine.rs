@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 
 use kourou_engine::clock::SystemClock;
-use kourou_engine::record::{RecordDraft, RecordView};
+use kourou_engine::record::{EncodedRecords, Limits, RecordDraft, RecordView};
 use kourou_engine::{Engine, NoView, Options, Threads};
 
 use super::{BODY, Opened, Path};
+use crate::appends::Appends;
 use crate::memory_disk::MemoryDisk;
 use crate::requests::{TAG, TOPIC, properties};
 
@@ -60,14 +61,13 @@ fn append(count: usize) -> io::Result<Opened> {
         .encode()
         .map_err(io::Error::other)?
         .size_bytes();
+    let mut appends = Appends::new(count);
     Ok(Opened::new(size_bytes as usize * count, move || {
         for _ in 0..count {
-            let record = draft(&properties).encode().map_err(io::Error::other)?;
-            engine.append(record, |outcome| {
-                assert!(outcome.is_ok(), "an append failed: {outcome:?}");
-            });
+            appends.append(&engine, &draft(&properties));
         }
         engine.pump();
+        appends.finish();
         Ok(())
     }))
 }
@@ -78,10 +78,12 @@ fn encode() -> io::Result<Opened> {
         .encode()
         .map_err(io::Error::other)?
         .size_bytes();
+    let mut records = EncodedRecords::new();
     Ok(Opened::new(size_bytes as usize, move || {
-        let draft = draft(black_box(&properties));
-        let record = draft.encode().map_err(io::Error::other)?;
-        black_box(record);
+        records.clear();
+        let pushed = records.push(&draft(black_box(&properties)), &Limits::default());
+        pushed.map_err(io::Error::other)?;
+        black_box(&records);
         Ok(())
     }))
 }

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use kourou_benches::requests::{self, GROUP, OTHER_TAG, TAG, TOPIC};
 use kourou_benches::{lockstep, suite};
 use kourou_broker::Broker;
@@ -15,7 +15,7 @@ use kourou_proto::HeaderCodec;
 
 const ENTRIES: usize = 1024;
 
-fn entries(criterion: &mut Criterion) {
+pub(crate) fn entries(criterion: &mut Criterion) {
     let entry = |at: usize| IndexEntry {
         queue_offset: at as u64,
         position: at as u64 * 1200,
@@ -71,7 +71,7 @@ fn found(broker: &Arc<Broker>, request: &PullRequest) -> usize {
     }
 }
 
-fn pull(criterion: &mut Criterion) {
+pub(crate) fn pull(criterion: &mut Criterion) {
     let send = |tag| requests::wire(&requests::send(HeaderCodec::Rocketmq, tag, 0, &[7; 1024]), 1);
     let both = [send(TAG), send(OTHER_TAG)].concat();
     let mut port = lockstep::Lockstep::start(vec![(both, 2)]).expect("a broker");
@@ -91,6 +91,3 @@ fn pull(criterion: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group! { name = benches; config = suite::criterion(); targets = entries, pull }
-criterion_main!(benches);

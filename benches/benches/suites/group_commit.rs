@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use kourou_benches::raw_disk::{RawFile, blocks};
 use kourou_benches::suite;
 use kourou_engine::disk::{
@@ -35,7 +35,7 @@ impl Groups {
     }
 }
 
-fn group_commit(criterion: &mut Criterion) {
+pub(crate) fn group_commit(criterion: &mut Criterion) {
     let dir = suite::folder(env!("CARGO_TARGET_TMPDIR"));
     let disk = StdDisk::new(dir.path(), WriterKind::Auto);
     let path = dir.path().join("groups");
@@ -70,6 +70,3 @@ fn group_commit(criterion: &mut Criterion) {
     }
     group.finish();
 }
-
-criterion_group! { name = benches; config = suite::criterion(); targets = group_commit }
-criterion_main!(benches);

@@ -5,9 +5,9 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use kourou_benches::suite;
-use kourou_engine::record::{EncodedRecord, RecordDraft, RecordView};
+use kourou_engine::record::{EncodedRecord, EncodedRecords, Limits, RecordDraft, RecordView};
 
 const BODY_SIZES_BYTES: [usize; 3] = [128, 1024, 64 * 1024];
 const PROPERTIES: &[u8] = b"UNIQ_KEY\x017F00000100002A139A5E2B3C4D5E0001\x02WAIT\x01true\x02TAGS\x01TagA\x02\
@@ -30,7 +30,7 @@ fn encode(draft: &RecordDraft<'_>) -> EncodedRecord {
     }
 }
 
-fn record(criterion: &mut Criterion) {
+pub(crate) fn record(criterion: &mut Criterion) {
     for size in BODY_SIZES_BYTES {
         let body: Vec<u8> = (0..size).map(|at| at as u8).collect();
         let draft = draft(&body);
@@ -40,7 +40,13 @@ fn record(criterion: &mut Criterion) {
 
         let mut group = criterion.benchmark_group(format!("record/{size}"));
         group.throughput(Throughput::Bytes(record.size_bytes().into()));
-        group.bench_function("encode", |bencher| bencher.iter(|| encode(black_box(&draft))));
+        let mut records = EncodedRecords::new();
+        group.bench_function("encode", |bencher| {
+            bencher.iter(|| {
+                records.clear();
+                records.push(black_box(&draft), &Limits::default())
+            });
+        });
         group.bench_function("write_into", |bencher| {
             let mut out = stored.clone();
             bencher.iter(|| record.write_into(black_box(&mut out), 7, POSITION, 1_700_000_000_000));
@@ -74,6 +80,3 @@ fn record(criterion: &mut Criterion) {
         group.finish();
     }
 }
-
-criterion_group! { name = benches; config = suite::criterion(); targets = record }
-criterion_main!(benches);

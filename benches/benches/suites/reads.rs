@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use kourou_benches::raw_disk::drop_cache;
 use kourou_benches::suite;
 use kourou_engine::clock::SystemClock;
@@ -48,7 +48,7 @@ fn append(engine: &Engine, count: usize) {
     }
 }
 
-fn hot(criterion: &mut Criterion) {
+pub(crate) fn hot(criterion: &mut Criterion) {
     let dir = suite::folder(env!("CARGO_TARGET_TMPDIR"));
     let engine = open(dir.path());
     append(&engine, 64);
@@ -161,7 +161,7 @@ fn segments(dir: &Path) -> Vec<File> {
     sealed.map(|path| File::open(path).expect("a segment")).collect()
 }
 
-fn cold(criterion: &mut Criterion) {
+pub(crate) fn cold(criterion: &mut Criterion) {
     let dir = suite::folder(env!("CARGO_TARGET_TMPDIR"));
     let engine = open(dir.path());
     while engine.watermark() < SEGMENTS * SEGMENT_SIZE_BYTES {
@@ -202,6 +202,3 @@ fn cold(criterion: &mut Criterion) {
     );
     group.finish();
 }
-
-criterion_group! { name = benches; config = suite::criterion(); targets = hot, cold }
-criterion_main!(benches);

@@ -3,10 +3,10 @@
 use std::hint::black_box;
 
 use bytes::BytesMut;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use kourou_benches::{paths, suite};
 
-fn headers(criterion: &mut Criterion) {
+pub(crate) fn headers(criterion: &mut Criterion) {
     for path in paths::all().filter(|path| path.name.starts_with("header/")) {
         let mut group = criterion.benchmark_group(path.name);
         group.throughput(Throughput::Elements(1));
@@ -26,6 +26,3 @@ fn headers(criterion: &mut Criterion) {
         group.finish();
     }
 }
-
-criterion_group! { name = benches; config = suite::criterion(); targets = headers }
-criterion_main!(benches);

@@ -1,36 +1,27 @@
-//! Prints what the criterion suites have measured, each beside its limit from the same run: `limits [GROUP-PREFIX...]`.
+//! The table of what the criterion suites have measured, each figure beside its limit from the same run.
 //!
-//! Reads the estimates that criterion leaves under the target folder. Those of an earlier run, an hour older than the newest, are left
-//! out. The share says how much of the limit is reached: 50 % takes twice as long as the limit.
+//! It is made of the estimates that criterion leaves under the target folder. The share says how much of the limit is reached: 50 % takes
+//! twice as long as the limit.
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use std::{fs, io};
 
-use kourou_benches::suite::LIMIT;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Estimates that are so much older than the newest are of another run.
-const RUN_MAX: Duration = Duration::from_secs(3600);
+use crate::suite::LIMIT;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let prefixes: Vec<String> = std::env::args().skip(1).collect();
-    let chosen = |figure: &Figure| {
-        prefixes.is_empty()
-            || prefixes
-                .iter()
-                .any(|prefix| figure.id.group.starts_with(prefix.as_str()))
-    };
+/// The table of the figures that were measured since `started`; empty if there is none.
+///
+/// # Errors
+/// Criterion's estimates cannot be read.
+pub fn table(started: SystemTime) -> Result<String, Box<dyn Error>> {
     let mut figures = Vec::new();
-    let folder = criterion_folder()?;
-    collect(&folder, &mut figures)?;
-    let newest = figures.iter().map(|figure| figure.when).max();
-    let newest = newest.ok_or_else(|| format!("nothing in {}: run cargo bench first", folder.display()))?;
-    figures
-        .retain(|figure| newest.duration_since(figure.when).is_ok_and(|age| age < RUN_MAX) && chosen(figure));
+    collect(&criterion_folder()?, started, &mut figures)?;
     figures.sort_by_key(|figure| figure.when);
 
     // By group and value, in the order of the run.
@@ -47,42 +38,45 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         row.push(figure);
     }
-    println!(
-        "{:<58} {:>10} {:>12} {:>10} {:>7}  of what",
-        "what", "takes", "rate", "limit", "share"
-    );
+    let mut table = String::new();
     for figures in order.iter().filter_map(|key| rows.get(key)) {
-        let limit = figures
-            .iter()
-            .find(|figure| figure.id.function.starts_with(LIMIT));
-        for figure in figures
-            .iter()
-            .filter(|figure| !figure.id.function.starts_with(LIMIT))
-        {
-            println!("{}", line(figure, limit));
+        let limit = figures.iter().find(|figure| figure.is_limit());
+        for figure in figures.iter().filter(|figure| !figure.is_limit()) {
+            if table.is_empty() {
+                table.push_str(&row(&["what", "takes", "rate", "limit", "share", "of what"]));
+            }
+            table.push_str(&line(figure, limit));
         }
     }
-    Ok(())
+    Ok(table)
 }
 
 fn line(figure: &Figure, limit: Option<&Figure>) -> String {
-    let value = figure.id.value.iter().map(|value| format!(" [{value}]"));
-    let what = format!(
-        "{}: {}{}",
-        figure.id.group,
-        figure.id.function,
-        value.collect::<String>()
-    );
+    let Id {
+        group,
+        function,
+        value,
+        ..
+    } = &figure.id;
+    let value = value.iter().map(|value| format!(" [{value}]"));
+    let what = format!("{group}: {function}{}", value.collect::<String>());
     let (of, least, share) = limit.map_or_else(Default::default, |limit| {
         let name = limit.id.function.trim_start_matches(LIMIT).to_owned();
         let share = format!("{:.0} %", limit.time_ns / figure.time_ns * 100.0);
         (name, time(limit.time_ns), share)
     });
-    format!(
-        "{what:<58} {:>10} {:>12} {least:>10} {share:>7}  {of}",
-        time(figure.time_ns),
-        figure.rate()
-    )
+    row(&[&what, &time(figure.time_ns), &figure.rate(), &least, &share, &of])
+}
+
+fn row(cells: &[&str; 6]) -> String {
+    let [what, takes, rate, limit, share, of] = cells;
+    let mut row = String::new();
+    // Writing into a string does not fail.
+    let _ = writeln!(
+        row,
+        "{what:<54} {takes:>10} {rate:>12} {limit:>10} {share:>7}  {of}"
+    );
+    row
 }
 
 fn time(ns: f64) -> String {
@@ -93,11 +87,14 @@ fn time(ns: f64) -> String {
     }
 }
 
-/// Where criterion leaves its estimates: beside the profile's folder that this program lies in.
+/// Where criterion leaves its estimates: in the target folder, two above the folder of this program.
 fn criterion_folder() -> io::Result<PathBuf> {
+    if let Some(home) = std::env::var_os("CRITERION_HOME") {
+        return Ok(home.into());
+    }
     let own = std::env::current_exe()?;
-    let profile = own.parent().ok_or(io::ErrorKind::NotFound)?;
-    Ok(profile.with_file_name("criterion"))
+    let target = own.ancestors().nth(3).ok_or(io::ErrorKind::NotFound)?;
+    Ok(target.join("criterion"))
 }
 
 /// One measured function.
@@ -108,12 +105,14 @@ struct Figure {
 }
 
 impl Figure {
+    fn is_limit(&self) -> bool {
+        self.id.function.starts_with(LIMIT)
+    }
+
     fn rate(&self) -> String {
         let per_second = |count: u64| count as f64 * 1e9 / self.time_ns;
         match self.id.throughput {
-            Some(Throughput::Bytes(count) | Throughput::BytesDecimal(count)) => {
-                format!("{:.0} MB/s", per_second(count) / 1e6)
-            }
+            Some(Throughput::Bytes(count)) => format!("{:.0} MB/s", per_second(count) / 1e6),
             Some(Throughput::Elements(count)) => format!("{:.0} k/s", per_second(count) / 1e3),
             Some(Throughput::Other(_)) | None => String::new(),
         }
@@ -135,7 +134,6 @@ struct Id {
 #[derive(Deserialize)]
 enum Throughput {
     Bytes(u64),
-    BytesDecimal(u64),
     Elements(u64),
     #[serde(untagged)]
     Other(serde::de::IgnoredAny),
@@ -152,7 +150,7 @@ struct Estimate {
     point_estimate: f64,
 }
 
-fn collect(folder: &Path, figures: &mut Vec<Figure>) -> Result<(), Box<dyn Error>> {
+fn collect(folder: &Path, started: SystemTime, figures: &mut Vec<Figure>) -> Result<(), Box<dyn Error>> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(());
     };
@@ -160,14 +158,18 @@ fn collect(folder: &Path, figures: &mut Vec<Figure>) -> Result<(), Box<dyn Error
         let path = entry?.path();
         if path.file_name().is_some_and(|name| name == "new") {
             let estimates_path = path.join("estimates.json");
+            let when = fs::metadata(&estimates_path)?.modified()?;
+            if when < started {
+                continue;
+            }
             let estimates: Estimates = read(&estimates_path)?;
             figures.push(Figure {
                 id: read(&path.join("benchmark.json"))?,
                 time_ns: estimates.median.point_estimate,
-                when: fs::metadata(&estimates_path)?.modified()?,
+                when,
             });
         } else if path.is_dir() {
-            collect(&path, figures)?;
+            collect(&path, started, figures)?;
         }
     }
     Ok(())

@@ -6,12 +6,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use kourou_benches::appends::Appends;
 use kourou_benches::observed::{Groups, Observed};
 use kourou_benches::raw_disk::{RawFile, blocks};
 use kourou_benches::suite;
@@ -34,69 +33,31 @@ fn open(dir: &Path, flush: Flush) -> (Engine, Arc<Groups>) {
     (engine.expect("a store"), groups)
 }
 
-/// How many more may be appended.
-struct Credit {
-    free: AtomicU64,
-    appender: Thread,
-}
-
-impl Credit {
-    fn give(&self) {
-        if self.free.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.appender.unpark();
-        }
-    }
-
-    /// Takes all there is, once it is `at_least` so much.
-    fn take(&self, at_least: u64) -> u64 {
-        while self.free.load(Ordering::Acquire) < at_least {
-            thread::park();
-        }
-        self.free.swap(0, Ordering::AcqRel)
-    }
-}
-
-/// Appends `count` records, `in_flight` of them at a time.
-fn closed_loop(engine: &Engine, count: u64, in_flight: u64) -> Duration {
-    let credit = Arc::new(Credit {
-        free: AtomicU64::new(in_flight),
-        appender: thread::current(),
-    });
+/// Appends `count` records, as many of them at a time as `appends` allows.
+fn closed_loop(engine: &Engine, appends: &mut Appends, count: u64) -> Duration {
+    let draft = RecordDraft::new("bench", 0, &BODY);
     let started = Instant::now();
-    let mut left = count;
-    let mut free = 0;
-    while left > 0 {
-        if free == 0 {
-            free = credit.take(1);
-        }
-        let record = RecordDraft::new("bench", 0, &BODY).encode().expect("a record");
-        let credit = Arc::clone(&credit);
-        engine.append(record, move |outcome| {
-            outcome.expect("an append");
-            credit.give();
-        });
-        free -= 1;
-        left -= 1;
+    for _ in 0..count {
+        appends.append(engine, &draft);
     }
-    while free < in_flight {
-        free += credit.take(1);
-    }
+    appends.finish();
     started.elapsed()
 }
 
-fn appends(criterion: &mut Criterion) {
+pub(crate) fn appends(criterion: &mut Criterion) {
     for flush in [Flush::Durable, Flush::Relaxed] {
         let dir = suite::folder(env!("CARGO_TARGET_TMPDIR"));
         let (engine, groups) = open(dir.path(), flush);
         let mut group = criterion.benchmark_group(format!("append/{flush:?}").to_lowercase());
         group.throughput(Throughput::Elements(1));
         for in_flight in [1, 16, 64, 512] {
+            let mut appends = Appends::new(in_flight as usize);
             let mut messages = 0;
             groups.take();
             group.bench_function(BenchmarkId::new("engine", in_flight), |bencher| {
                 bencher.iter_custom(|count| {
                     messages += count;
-                    closed_loop(&engine, count, in_flight)
+                    closed_loop(&engine, &mut appends, count)
                 });
             });
             let (count, size_bytes) = groups.take();
@@ -155,6 +116,3 @@ fn disk_alone(
         },
     );
 }
-
-criterion_group! { name = benches; config = suite::criterion(); targets = appends }
-criterion_main!(benches);

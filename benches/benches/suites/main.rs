@@ -1,0 +1,33 @@
+//! All criterion suites, and the table of their figures beside their limits.
+//!
+//! One program: to build the broker once for each suite would take longer than to run them. `cargo bench -p kourou-benches -- append`
+//! runs those whose names hold that word.
+
+mod append;
+mod filter;
+mod group_commit;
+mod headers;
+mod reads;
+mod record;
+
+use std::time::SystemTime;
+
+use kourou_benches::{limits, suite};
+
+fn main() {
+    let started = SystemTime::now();
+    let mut criterion = suite::criterion();
+    record::record(&mut criterion);
+    headers::headers(&mut criterion);
+    filter::entries(&mut criterion);
+    filter::pull(&mut criterion);
+    group_commit::group_commit(&mut criterion);
+    append::appends(&mut criterion);
+    reads::hot(&mut criterion);
+    reads::cold(&mut criterion);
+    criterion.final_summary();
+    match limits::table(started) {
+        Ok(table) => print!("{table}"),
+        Err(error) => eprintln!("no table of limits: {error}"),
+    }
+}
