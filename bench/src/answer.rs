@@ -135,11 +135,21 @@ fn number(text: &[u8]) -> Option<i32> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use bytes::BytesMut;
     use kourou_proto::{Command, RequestCode, ResponseCode};
 
     use super::*;
+
+    pub(crate) const fn answer(opaque: i32, code: i32) -> Answer<'static> {
+        Answer {
+            opaque,
+            code,
+            codec: HeaderCodec::Json,
+            header: b"",
+            body: b"",
+        }
+    }
 
     fn read(wire: &[u8]) -> Option<(i32, i32)> {
         let Front::Frame(frame, whole) = front(wire).unwrap() else {

@@ -197,3 +197,76 @@ impl Load for ClosedLoop<'_> {
 fn opaque(index: usize) -> i32 {
     OPAQUE_MIN + i32::try_from(index).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::tests::answer;
+    use crate::template::tests::template;
+
+    const PATIENCE_NS: u64 = 1_000_000_000_000;
+
+    fn load(quota: u64, counter: &AtomicU64) -> ClosedLoop<'_> {
+        let window = Window {
+            begin_ns: 0,
+            end_ns: u64::MAX,
+            patience_ns: PATIENCE_NS,
+        };
+        let spec = LaneSpec {
+            template: template(),
+            in_flight: 2,
+            quota,
+        };
+        let timeline = Timeline::new(0, 1, false).unwrap();
+        ClosedLoop::new(vec![spec], window, timeline, 1, counter).unwrap()
+    }
+
+    #[test]
+    fn an_answer_makes_room_for_a_request_until_the_quota_is_sent() {
+        let counter = AtomicU64::new(0);
+        let (mut load, clock) = (load(3, &counter), Clock::start());
+        let mut out = Vec::new();
+        load.fill(0, &mut out, &clock).unwrap();
+        let two = out.len();
+        load.fill(0, &mut out, &clock).unwrap();
+        assert_eq!(out.len(), two, "two are in flight already");
+        load.answered(0, &answer(OPAQUE_MIN + 1, 0), clock.now_ns())
+            .unwrap();
+        load.fill(0, &mut out, &clock).unwrap();
+        assert_eq!(out.len(), two / 2 * 3);
+        for opaque in [OPAQUE_MIN, OPAQUE_MIN + 1] {
+            assert!(!load.is_done(clock.now_ns()));
+            load.answered(0, &answer(opaque, 0), clock.now_ns()).unwrap();
+        }
+        load.fill(0, &mut out, &clock).unwrap();
+        assert_eq!(out.len(), two / 2 * 3);
+        assert!(load.is_done(clock.now_ns()));
+        assert_eq!(counter.into_inner(), 3);
+    }
+
+    #[test]
+    fn an_answer_to_nothing_is_an_error() {
+        let counter = AtomicU64::new(0);
+        let (mut load, clock) = (load(3, &counter), Clock::start());
+        load.fill(0, &mut Vec::new(), &clock).unwrap();
+        load.answered(0, &answer(OPAQUE_MIN, 0), clock.now_ns()).unwrap();
+        for opaque in [OPAQUE_MIN, OPAQUE_MIN + 2, OPAQUE_MIN - 1, 0, i32::MIN] {
+            let error = load.answered(0, &answer(opaque, 0), 0).unwrap_err();
+            assert!(matches!(error, BenchError::UnaskedAnswer { .. }), "{opaque}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_stops_answering_is_given_up_and_told_of() {
+        let counter = AtomicU64::new(0);
+        let (mut load, clock) = (load(10, &counter), Clock::start());
+        load.fill(0, &mut Vec::new(), &clock).unwrap();
+        let last_ns = clock.now_ns();
+        load.answered(0, &answer(OPAQUE_MIN, 0), last_ns).unwrap();
+        load.fill(0, &mut Vec::new(), &clock).unwrap();
+        assert!(!load.is_done(last_ns + PATIENCE_NS - 1));
+        assert!(load.is_done(last_ns + PATIENCE_NS));
+        let outcome = load.finish();
+        assert_eq!(outcome.ledgers[0].unanswered_requests(), 2);
+    }
+}

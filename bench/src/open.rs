@@ -183,3 +183,95 @@ impl Load for OpenLoop<'_> {
         over || now_ns >= self.window.end_ns.saturating_add(self.window.patience_ns)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::tests::answer;
+    use crate::template::tests::template;
+
+    const MILLISECOND_NS: u64 = 1_000_000;
+
+    /// Everything due is long overdue: the schedule begins with the clock, at a request a microsecond for 10 ms.
+    fn load(counter: &AtomicU64) -> OpenLoop<'_> {
+        let schedule = Schedule {
+            begin_ns: 0,
+            rate: 1e6,
+            connections: 2,
+        };
+        let window = Window {
+            begin_ns: 0,
+            end_ns: 10 * MILLISECOND_NS,
+            patience_ns: 50 * MILLISECOND_NS,
+        };
+        let timeline = Timeline::new(0, window.end_ns, true).unwrap();
+        let lanes = vec![(0, template()), (1, template())];
+        OpenLoop::new(lanes, schedule, window, timeline, 1, counter).unwrap()
+    }
+
+    #[test]
+    fn connections_take_turns_in_time() {
+        let counter = AtomicU64::new(0);
+        let schedule = load(&counter).schedule;
+        let due = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(lane, number)| schedule.due_ns(lane, number));
+        assert_eq!(due, [0, 1000, 2000, 3000]);
+    }
+
+    #[test]
+    fn a_latency_counts_from_the_time_a_request_was_due() {
+        let counter = AtomicU64::new(0);
+        let (mut load, clock) = (load(&counter), Clock::start());
+        while clock.now_ns() < MILLISECOND_NS {
+            std::hint::spin_loop();
+        }
+        load.fill(0, &mut Vec::new(), &clock).unwrap();
+        assert!(load.lanes[0].ledger.sent_requests >= 500);
+        // All of them are answered at the same moment, and were due one after another.
+        for number in 0..100 {
+            load.answered(0, &answer(OPAQUE_MIN + number, 0), MILLISECOND_NS)
+                .unwrap();
+        }
+        let latency = load.latencies.summary().unwrap();
+        assert_eq!((latency.count, latency.max_us), (100, 1000.0));
+        assert!((latency.min_us - 802.0).abs() < 1.0, "{latency:?}");
+        assert!(load.lateness().summary().unwrap().max_us >= 1000.0);
+        for opaque in [OPAQUE_MIN, OPAQUE_MIN + 1_000_000, 0] {
+            assert!(
+                load.answered(0, &answer(opaque, 0), MILLISECOND_NS).is_err(),
+                "{opaque}"
+            );
+        }
+        assert_eq!(counter.into_inner(), 100);
+    }
+
+    #[test]
+    fn it_is_over_when_all_is_answered_or_given_up() {
+        let counter = AtomicU64::new(0);
+        let (mut load, clock) = (load(&counter), Clock::start());
+        while clock.now_ns() < 10 * MILLISECOND_NS {
+            std::hint::spin_loop();
+        }
+        assert_eq!(load.wake_at_ns(), Some(0));
+        let mut out = Vec::new();
+        for lane in [0, 1, 0, 1, 0, 1, 0, 1] {
+            load.fill(lane, &mut out, &clock).unwrap();
+            out.clear();
+        }
+        assert_eq!(load.wake_at_ns(), None);
+        assert!(!load.is_done(clock.now_ns()));
+        assert!(load.is_done(60 * MILLISECOND_NS));
+        for lane in [0, 1] {
+            for number in 0..5000 {
+                load.answered(lane, &answer(OPAQUE_MIN + number, 2), 0).unwrap();
+            }
+        }
+        assert!(load.is_done(10 * MILLISECOND_NS));
+        let refused: u64 = load
+            .finish()
+            .ledgers
+            .iter()
+            .map(|ledger| ledger.refused_requests)
+            .sum();
+        assert_eq!(refused, 10_000);
+    }
+}

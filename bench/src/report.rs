@@ -137,6 +137,14 @@ impl LoadReport {
                 audit.acknowledged, audit.lost, audit.damaged, audit.duplicates
             ));
         }
+        if let (Some(received), AuditReport::Done(audit)) = (self.received, &self.audit)
+            && received < audit.acknowledged
+        {
+            return Some(format!(
+                "of {} acknowledged messages only {received} reached the consumer",
+                audit.acknowledged
+            ));
+        }
         if self.unanswered > 0 {
             return Some(format!("{} requests were never answered", self.unanswered));
         }

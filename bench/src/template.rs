@@ -241,7 +241,7 @@ fn hex(place: &mut [u8], mut value: u64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use kourou_proto::message::batch::BatchMessages;
     use kourou_proto::{FrameDecoder, HeaderFields};
 
@@ -257,6 +257,10 @@ mod tests {
             run: 0xABCD,
             lane: 3,
         }
+    }
+
+    pub(crate) fn template() -> Template {
+        Template::new(&spec(HeaderCodec::Json, 1)).unwrap()
     }
 
     fn command(template: &Template, request: &Request) -> Command {

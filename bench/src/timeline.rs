@@ -9,6 +9,7 @@ use crate::latencies::histogram;
 const STEP_NS_MIN: u64 = 100_000_000;
 /// Steps of a run at most: longer runs have longer steps.
 const STEPS_MAX: u64 = 1200;
+const ENDLESS_NS: u64 = u64::MAX / 2;
 /// One digit is enough to see a stall, and keeps a step small.
 const PRECISION: u8 = 1;
 
@@ -32,7 +33,7 @@ impl Timeline {
     pub(crate) fn new(begin_ns: u64, end_ns: u64, on: bool) -> Result<Self, BenchError> {
         Ok(Self {
             begin_ns,
-            step_ns: (end_ns.saturating_sub(begin_ns) / STEPS_MAX).max(STEP_NS_MIN),
+            step_ns: step_ns(end_ns.saturating_sub(begin_ns)),
             empty: histogram(PRECISION)?,
             steps: Vec::new(),
             on,
@@ -83,6 +84,14 @@ impl Timeline {
     }
 }
 
+/// A run that ends after so many messages has no known end.
+fn step_ns(duration_ns: u64) -> u64 {
+    match duration_ns {
+        ENDLESS_NS.. => STEP_NS_MIN,
+        _ => (duration_ns / STEPS_MAX).max(STEP_NS_MIN),
+    }
+}
+
 /// One step of a timeline.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[non_exhaustive]
@@ -97,4 +106,37 @@ pub struct TimelineStep {
     pub p99_us: f64,
     /// The longest, exactly.
     pub max_us: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_tell_what_began_in_them() {
+        let mut timeline = Timeline::new(1000, 1_000_000_000, true).unwrap();
+        let mut other = timeline.clone();
+        timeline.record(1000, 5000);
+        other.record(STEP_NS_MIN * 2 + 1000, 300_000_000);
+        timeline.add(&other);
+        let steps = timeline.summary();
+        let told: Vec<_> = steps
+            .iter()
+            .map(|step| (step.begin_ms, step.count, step.max_us))
+            .collect();
+        assert_eq!(told, [(0, 1, 5.0), (100, 0, 0.0), (200, 1, 300_000.0)]);
+        assert!((steps[2].p99_us / 300_000.0 - 1.0).abs() < 0.1, "{steps:?}");
+    }
+
+    #[test]
+    fn a_long_run_has_longer_steps_and_one_without_end_not_more() {
+        let hour = Timeline::new(0, 3_600_000_000_000, true).unwrap();
+        assert_eq!(hour.step_ns, 3_000_000_000);
+        let mut timeline = Timeline::new(0, 1, true).unwrap();
+        timeline.record(u64::MAX, 1);
+        assert_eq!(timeline.summary().len() as u64, STEPS_MAX + 1);
+        let mut off = Timeline::new(0, 1, false).unwrap();
+        off.record(0, 1);
+        assert!(off.summary().is_empty());
+    }
 }
