@@ -121,8 +121,10 @@ impl Default for Limits {
             holds_max: 100_000,
             pull_hot_messages_max: 32,
             pull_hot_size_bytes_max: 256 << 10,
-            pull_cold_messages_max: 8,
-            pull_cold_size_bytes_max: 64 << 10,
+            // Upstream gives 8 and 64 KiB, so that a backlog does not wear out the page cache that its writes need. Ours go
+            // past it.
+            pull_cold_messages_max: 32,
+            pull_cold_size_bytes_max: 256 << 10,
             pull_scan_entries_max: 800,
             client_expiry_ms: 120_000,
             client_scan_interval_ms: 10_000,

@@ -310,7 +310,7 @@ fn a_commit_rides_on_a_pull() {
 
 #[test]
 fn what_is_not_in_memory_is_read_from_the_disk() {
-    let rig = Rig::new();
+    let rig = Rig::with(|options, _| options.limits.pull_cold_messages_max = 8);
     for at in 0..20 {
         rig.put_tagged(
             "orders",
