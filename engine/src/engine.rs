@@ -329,6 +329,56 @@ impl Engine {
         }
     }
 
+    /// Adds the bytes of these records to `records`, in order, up to the first that cannot be read. What lies close together on
+    /// the disk is read together. May block; see [`Engine::read`].
+    ///
+    /// # Errors
+    /// See [`ReadError`]; of the first record that cannot be read. Those before it have been added.
+    pub fn read_many(&self, entries: &[IndexEntry], records: &mut Vec<Bytes>) -> Result<(), ReadError> {
+        let mut window = Window::none();
+        for (at, entry) in entries.iter().enumerate() {
+            let (position, size_bytes) = (entry.position, entry.size_bytes);
+            if let Some(record) = self.read_hot(position, size_bytes) {
+                records.push(record);
+                continue;
+            }
+            if !window.holds(entry) {
+                window = self.window(&entries[at..]);
+            }
+            let record = match window.slice(entry) {
+                Some(record) => {
+                    self.check_record(position, &record)?;
+                    record
+                }
+                None => self.read_cold(position, size_bytes)?,
+            };
+            records.push(record);
+        }
+        Ok(())
+    }
+
+    /// The first of these records and those behind it that are near, in one piece; none if they cannot be had so.
+    fn window(&self, entries: &[IndexEntry]) -> Window {
+        let Some(first) = entries.first() else {
+            return Window::none();
+        };
+        let start = first.position;
+        let Some(segment) = self.inner.shared.segments.find(start) else {
+            return Window::none();
+        };
+        let limit = (start + WINDOW_SIZE_BYTES_MAX).min(segment.mapped_end());
+        let near = entries
+            .iter()
+            .map(|entry| entry.position + u64::from(entry.size_bytes))
+            .take_while(|end| (start..=limit).contains(end));
+        // A part that is unreadable costs no record but its own: they are then read one by one.
+        let bytes = near.last().and_then(|end| segment.mapped(start, end).ok()?);
+        Window {
+            start,
+            bytes: bytes.unwrap_or_default(),
+        }
+    }
+
     /// The record that begins at `position`, from memory or from the disk, checked. May block.
     ///
     /// # Errors
@@ -537,6 +587,38 @@ impl Drop for Inner {
             self.shared.submit(Job::End);
             join(jobs);
         }
+    }
+}
+
+/// How far apart records may lie that are read together: what a pull asks for, with what other queues have in between.
+const WINDOW_SIZE_BYTES_MAX: u64 = 1 << 20;
+
+/// A stretch of a mapped segment that has been read into memory.
+struct Window {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Window {
+    const fn none() -> Self {
+        Self {
+            start: 0,
+            bytes: Bytes::new(),
+        }
+    }
+
+    fn range(&self, entry: &IndexEntry) -> Option<std::ops::Range<usize>> {
+        let from = usize::try_from(entry.position.checked_sub(self.start)?).ok()?;
+        let to = from.checked_add(entry.size_bytes as usize)?;
+        (to <= self.bytes.len()).then_some(from..to)
+    }
+
+    fn holds(&self, entry: &IndexEntry) -> bool {
+        self.range(entry).is_some()
+    }
+
+    fn slice(&self, entry: &IndexEntry) -> Option<Bytes> {
+        self.range(entry).map(|range| self.bytes.slice(range))
     }
 }
 

@@ -336,8 +336,12 @@ fn a_real_disk_under_load() {
                 let mut entries = Vec::new();
                 engine.entries("orders", producer as u32, 0, 1000, &mut entries);
                 assert_eq!(entries.len(), 500);
+                let mut records = Vec::new();
+                engine.read_many(&entries, &mut records).unwrap();
+                assert_eq!(records.len(), 500);
                 for (entry, at) in entries.iter().zip(0..) {
                     let bytes = engine.read(entry.position, entry.size_bytes).unwrap();
+                    assert_eq!(records[at as usize], bytes);
                     let record = RecordView::parse(&bytes).unwrap();
                     assert_eq!(harness::number_of(record.body()), producer * 500 + at);
                 }

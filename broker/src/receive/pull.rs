@@ -265,47 +265,38 @@ impl ColdPull {
             messages_max,
         } = self;
         let room = Room::cold(&broker.options.limits, messages_max);
-        let mut records: Vec<Bytes> = Vec::with_capacity(room.messages_max);
-        let mut size_bytes = 0;
-        let mut removed = None;
-        let mut failed = None;
+        let mut entries: Vec<IndexEntry> = Vec::with_capacity(room.messages_max);
+        let mut wanted_bytes = 0;
         place.next_offset = broker
             .scan(&admitted, &room, messages_max)
             .run(offset, |entry: &IndexEntry| {
-                if !room.fits(records.len(), size_bytes, entry.size_bytes) {
+                if !room.fits(entries.len(), wanted_bytes, entry.size_bytes) {
                     return Visit::Left;
                 }
-                match broker.engine.read(entry.position, entry.size_bytes) {
-                    Ok(record) => {
-                        size_bytes += record.len();
-                        records.push(record);
-                        if records.len() < room.messages_max {
-                            Visit::Taken
-                        } else {
-                            Visit::TakenLast
-                        }
-                    }
-                    Err(ReadError::Outside { .. }) if records.is_empty() => {
-                        removed = Some(entry.queue_offset);
-                        Visit::Left
-                    }
-                    Err(error) => {
-                        if records.is_empty() {
-                            failed = Some(error);
-                        }
-                        Visit::Left
-                    }
+                wanted_bytes += entry.size_bytes as usize;
+                entries.push(*entry);
+                if entries.len() < room.messages_max {
+                    Visit::Taken
+                } else {
+                    Visit::TakenLast
                 }
             });
-        if let Some(error) = failed {
-            return Err(PullError::Read(error));
+        let mut records: Vec<Bytes> = Vec::with_capacity(entries.len());
+        let read = broker.engine.read_many(&entries, &mut records);
+        let size_bytes = records.iter().map(Bytes::len).sum();
+        if let (Err(error), Some(unread)) = (read, entries.get(records.len())) {
+            // The next pull begins with it, and reports it.
+            place.next_offset = unread.queue_offset;
+            if records.is_empty() && !matches!(error, ReadError::Outside { .. }) {
+                return Err(PullError::Read(error));
+            }
         }
         if records.is_empty() {
-            let status = match removed {
-                Some(offset) => {
+            let status = match entries.first() {
+                Some(unread) => {
                     // Its segment expired since the range was looked up; the queue begins later by now.
                     let min = broker.min_offset(&admitted.topic.name, admitted.queue_id);
-                    (place.min_offset, place.next_offset) = (min, min.max(offset + 1));
+                    (place.min_offset, place.next_offset) = (min, min.max(unread.queue_offset + 1));
                     PullStatus::MessageWasRemoving
                 }
                 None => PullStatus::NoMatchedMessage,

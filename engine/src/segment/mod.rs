@@ -71,24 +71,40 @@ impl Segment {
         Ok(())
     }
 
+    /// Up to where it is mapped; its start, if it is not.
+    pub(crate) fn mapped_end(&self) -> u64 {
+        self.start + self.mapped.get().map_or(0, |mapped| mapped.len() as u64)
+    }
+
+    /// The mapped bytes `[start, end)`, read into memory; `None` without a mapping that holds them all. May block on the disk.
+    ///
+    /// # Errors
+    /// What the disk says, of any part.
+    pub(crate) fn mapped(&self, start: u64, end: u64) -> io::Result<Option<Bytes>> {
+        let at = |position: u64| usize::try_from(position.checked_sub(self.start)?).ok();
+        let (Some(mapped), Some(from), Some(to)) = (self.mapped.get(), at(start), at(end)) else {
+            return Ok(None);
+        };
+        if from > to || to > mapped.len() {
+            return Ok(None);
+        }
+        let slice = mapped.slice(from..to);
+        self.file.populate(&slice)?;
+        Ok(Some(slice))
+    }
+
     /// `size_bytes` bytes at `position`, from the mapping if there is one. May block on the disk.
     ///
     /// # Errors
     /// What the disk says.
     pub(crate) fn read(&self, position: u64, size_bytes: usize) -> io::Result<Bytes> {
-        let offset = self.offset(position);
-        if let Some(mapped) = self.mapped.get() {
-            let range = usize::try_from(offset)
-                .ok()
-                .and_then(|start| Some(start..start.checked_add(size_bytes)?));
-            if let Some(range) = range.filter(|range| range.end <= mapped.len()) {
-                let slice = mapped.slice(range);
-                self.file.populate(&slice)?;
-                return Ok(slice);
-            }
+        if let Some(end) = position.checked_add(size_bytes as u64)
+            && let Some(slice) = self.mapped(position, end)?
+        {
+            return Ok(slice);
         }
         let mut into = vec![0; size_bytes];
-        self.file.read_at(&mut into, offset)?;
+        self.file.read_at(&mut into, self.offset(position))?;
         Ok(into.into())
     }
 }
