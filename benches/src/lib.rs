@@ -7,6 +7,7 @@
 
 pub mod appends;
 pub mod counts;
+pub mod in_turn;
 pub mod limits;
 pub mod lockstep;
 pub mod memory_disk;

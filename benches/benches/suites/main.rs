@@ -22,10 +22,14 @@ fn main() {
     filter::entries(&mut criterion);
     filter::pull(&mut criterion);
     group_commit::group_commit(&mut criterion);
-    append::appends(&mut criterion);
+    let in_turn = append::appends(&mut criterion);
     reads::hot(&mut criterion);
     reads::cold(&mut criterion);
     criterion.final_summary();
+    if !in_turn.is_empty() {
+        println!("taken in turn with the disk alone: least, median and most that was reached of its rate");
+        in_turn.iter().for_each(|line| println!("{line}"));
+    }
     match limits::table(started) {
         Ok(table) => print!("{table}"),
         Err(error) => eprintln!("no table of limits: {error}"),
