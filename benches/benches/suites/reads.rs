@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use kourou_benches::raw_disk::drop_cache;
 use kourou_benches::suite;
@@ -90,6 +91,7 @@ struct Cold {
     next: u64,
     end: u64,
     entries: Vec<IndexEntry>,
+    records: Vec<Bytes>,
 }
 
 impl Cold {
@@ -111,9 +113,10 @@ impl Cold {
         let started = Instant::now();
         self.entries.clear();
         engine.entries(TOPIC, 0, self.next, PULL, &mut self.entries);
-        for entry in &self.entries {
-            black_box(engine.read(entry.position, entry.size_bytes).expect("a record"));
-        }
+        self.records.clear();
+        let read = engine.read_many(&self.entries, &mut self.records);
+        read.expect("records");
+        black_box(&self.records);
         self.next += PULL as u64;
         started.elapsed()
     }
@@ -177,6 +180,7 @@ pub(crate) fn cold(criterion: &mut Criterion) {
         next: u64::MAX - PULL as u64,
         end: end - PULL as u64,
         entries,
+        records: Vec::new(),
     };
     let mut files = Files {
         dir: dir.path().to_owned(),
