@@ -80,8 +80,11 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Settings, Box<dy
             _ => return Err(format!("unknown option {flag}").into()),
         }
     }
-    let path =
-        |given: Option<String>, flag: &str| given.map(PathBuf::from).ok_or_else(|| format!("{flag} is missing"));
+    let path = |given: Option<String>, flag: &str| {
+        given
+            .map(PathBuf::from)
+            .ok_or_else(|| format!("{flag} is missing"))
+    };
     Ok(Settings {
         paths: Paths {
             kourou: path(kourou, "--kourou")?,

@@ -7,26 +7,36 @@ use crate::runs::{Figure, Run, Samples};
 pub(crate) fn print(runs: &[&Run], samples: &Samples) {
     for run in runs {
         println!("\n**{}**\n", run.title);
-        print!("| |");
-        for figure in run.shows {
-            print!(" {} |", figure.title());
-        }
-        println!(" rate / Apache async | rate / Apache sync |");
-        println!("|---|{}---|---|", "---|".repeat(run.shows.len()));
+        let mut heads: Vec<&str> = run.shows.iter().map(|figure| figure.title()).collect();
+        let bases: &[Flavour] = match run.shows.contains(&Figure::PerSecond) {
+            true => &[Flavour::ApacheAsync, Flavour::ApacheSync],
+            false => &[],
+        };
+        let bases: Vec<Flavour> = bases
+            .iter()
+            .copied()
+            .filter(|base| run.of.contains(base))
+            .collect();
+        let ratios: Vec<String> = bases
+            .iter()
+            .map(|base| format!("rate / {}", base.name()))
+            .collect();
+        heads.extend(ratios.iter().map(String::as_str));
+        println!("| | {} |", heads.join(" | "));
+        println!("|---|{}", "---|".repeat(heads.len()));
         let median = |flavour, figure| middle(&samples.sorted(run.name, flavour, figure));
         for flavour in run.of {
-            print!("| {} |", flavour.name());
-            for figure in run.shows {
-                print!(" {} |", cell(&samples.sorted(run.name, *flavour, *figure)));
-            }
-            for base in [Flavour::ApacheAsync, Flavour::ApacheSync] {
-                let ratio = median(*flavour, Figure::PerSecond).zip(median(base, Figure::PerSecond));
-                match ratio {
-                    Some((ours, theirs)) => print!(" {:.2} |", ours / theirs),
-                    None => print!(" |"),
-                }
-            }
-            println!();
+            let figures = run
+                .shows
+                .iter()
+                .map(|figure| cell(&samples.sorted(run.name, *flavour, *figure)));
+            let ours = median(*flavour, Figure::PerSecond);
+            let ratios = bases.iter().map(|base| {
+                let ratio = ours.zip(median(*base, Figure::PerSecond));
+                ratio.map_or_else(String::new, |(ours, theirs)| format!("{:.2}", ours / theirs))
+            });
+            let cells: Vec<String> = figures.chain(ratios).collect();
+            println!("| {} | {} |", flavour.name(), cells.join(" | "));
         }
     }
 }
