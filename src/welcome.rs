@@ -146,7 +146,7 @@ mod tests {
             log_size_bytes: 5 << 20,
             recovery: Recovery::New,
             durable: true,
-            writer: "io_uring, O_DIRECT + DSYNC".to_owned(),
+            writer: "pwrite, O_DIRECT + DSYNC".to_owned(),
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
             "  name server  127.0.0.1:9876\n",
             "  broker       127.0.0.1:10911  kourou in DefaultCluster\n",
             "  data         ./kourou-data  new\n",
-            "  durability   durable: a send is answered once it is on the disk  io_uring, O_DIRECT + DSYNC\n",
+            "  durability   durable: a send is answered once it is on the disk  pwrite, O_DIRECT + DSYNC\n",
         );
         assert_eq!(welcome.render(Paint::PLAIN), expected);
         assert!(welcome.render(Paint::ALWAYS).contains("\x1b["));

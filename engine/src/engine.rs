@@ -209,7 +209,7 @@ impl Engine {
         self.inner.recovery
     }
 
-    /// How groups are written, for people: e.g. "io_uring, O_DIRECT + DSYNC".
+    /// How groups are written, for people: e.g. "pwrite, O_DIRECT + DSYNC".
     pub fn writes_how(&self) -> &str {
         &self.inner.writes_how
     }

@@ -299,12 +299,11 @@ fn store_times_never_go_back_and_find_their_records() {
     }
 }
 
-/// The real thing: threads, io_uring where there is one, several producers, then a restart.
+/// The real thing: threads, several producers, then a restart.
 #[test]
 fn a_real_disk_under_load() {
     for (kind, flush) in [
         (WriterKind::Auto, Flush::Durable),
-        (WriterKind::Blocking, Flush::Durable),
         (WriterKind::Auto, Flush::Relaxed),
     ] {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -364,7 +363,7 @@ fn a_real_disk_under_load() {
 #[test]
 fn a_second_process_is_told_who_has_the_store() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Arc::new(StdDisk::new(dir.path(), WriterKind::Blocking));
+    let disk = Arc::new(StdDisk::new(dir.path(), WriterKind::Auto));
     let open = || {
         Engine::open(
             Options::new(dir.path()),
@@ -387,7 +386,7 @@ fn a_second_process_is_told_who_has_the_store() {
 fn a_folder_of_somebody_else_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
-    let disk = Arc::new(StdDisk::new(dir.path(), WriterKind::Blocking));
+    let disk = Arc::new(StdDisk::new(dir.path(), WriterKind::Auto));
     let error = Engine::open(
         Options::new(dir.path()),
         disk,
@@ -412,7 +411,7 @@ fn a_file_is_no_folder() {
     let path = dir.path().join("file");
     std::fs::write(&path, "").unwrap();
     for path in [path.clone(), path.join("below")] {
-        let disk = Arc::new(StdDisk::new(&path, WriterKind::Blocking));
+        let disk = Arc::new(StdDisk::new(&path, WriterKind::Auto));
         let error =
             Engine::open(Options::new(&path), disk, Arc::new(SystemClock), Arc::new(NoView)).unwrap_err();
         assert!(matches!(&error, OpenError::NotAFolder { .. }), "{error}");

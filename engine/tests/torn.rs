@@ -8,7 +8,7 @@ use std::path::Path;
 
 use harness::{Store, dir, message, small, state_record};
 use kourou_engine::disk::sim::{Op, SimDisk, Survivors, Tear};
-use kourou_engine::{AppendError, Appended, Health, OpenError, ReadError};
+use kourou_engine::{AppendError, Appended, Health, OpenError, Options, ReadError};
 
 fn segment() -> std::path::PathBuf {
     dir().join("log").join("00000000000000000000")
@@ -106,6 +106,55 @@ fn a_flipped_bit_is_found_on_reading_and_costs_one_record() {
             Err(error) => panic!("{error}"),
         }
     }
+    let mut entries = Vec::new();
+    store.engine.entries("orders", 0, 0, 10, &mut entries);
+    let mut records = Vec::new();
+    let error = store.engine.read_many(&entries, &mut records).unwrap_err();
+    assert!(matches!(error, ReadError::Corrupt { .. }), "{error}");
+    assert_eq!(records.len(), 4, "those before it");
+    store.engine.read_many(&entries[5..], &mut records).unwrap();
+    assert_eq!(records.len(), 9, "those behind it");
+}
+
+/// Groups that follow each other at once: when one fails, those before it count and none after it is written.
+#[test]
+fn a_failed_group_ends_the_log_for_those_that_would_follow_it() {
+    let options = Options {
+        group_size_bytes_max: 4096,
+        ..small()
+    };
+    for (failing, tear) in [
+        (0, Tear::All),
+        (1, Tear::None),
+        (2, Tear::Random(3)),
+        (3, Tear::All),
+    ] {
+        let disk = SimDisk::new();
+        let store = Store::open(&disk, options.clone()).unwrap();
+        store
+            .engine
+            .append_blocking(message("orders", 0, 10, 100))
+            .unwrap();
+        let outcomes: Vec<_> = (0..5)
+            .map(|number| store.append(message("orders", 0, number, 3000)))
+            .collect();
+        let before = disk.operations();
+        disk.fail_at(before + failing, rustix::io::Errno::IO, tear);
+        store.engine.pump();
+        assert_eq!(
+            disk.operations(),
+            before + failing + 1,
+            "nothing after the failed one"
+        );
+        for (number, outcome) in (0..).zip(outcomes) {
+            let outcome = outcome.lock().unwrap().take().unwrap();
+            assert_eq!(outcome.is_ok(), number < failing, "{number}: {outcome:?}");
+        }
+        let acknowledged: Vec<u64> = std::iter::once(10).chain(0..failing).collect();
+        assert_eq!(store.messages()[&("orders".into(), 0)], acknowledged);
+        let store = Store::open(&disk.after_power_cut(Survivors::None), options.clone()).unwrap();
+        assert!(store.messages()[&("orders".into(), 0)].starts_with(&acknowledged));
+    }
 }
 
 /// The disk takes a group, says that it failed, and would take the next: the answer stays no until the store is reopened.
@@ -146,7 +195,7 @@ fn a_failed_write_stops_the_log_until_it_is_reopened() {
 /// A relaxed log answers before it syncs. When a sync fails its bytes may be gone, whatever a later sync says: the log stops.
 #[test]
 fn a_failed_sync_stops_a_relaxed_log() {
-    let options = || kourou_engine::Options {
+    let options = || Options {
         flush: kourou_engine::Flush::Relaxed,
         ..small()
     };
@@ -200,7 +249,7 @@ fn a_failed_sync_stops_a_relaxed_log() {
 #[test]
 fn a_full_disk_is_not_the_end() {
     let disk = SimDisk::new();
-    let options = || kourou_engine::Options {
+    let options = || Options {
         segment_size_bytes: 8 << 20,
         ..small()
     };

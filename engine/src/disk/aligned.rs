@@ -2,78 +2,79 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Alignment of memory, file positions and lengths in group writes. At least the logical block of any disk we know.
 pub const BLOCK_SIZE_BYTES: usize = 4096;
 
 /// Bytes that start at a multiple of [`BLOCK_SIZE_BYTES`] in memory.
 ///
-/// It is a vector with a few bytes too many: the content starts at the first block boundary in it.
+/// It has a few bytes too many: the content starts at the first block boundary in them. What was written can be split off and
+/// frozen, and the memory behind it filled further; once all that was split off is gone, all of the memory can be had again.
 ///
 /// ```text
-/// vec:   |..start..|content ... len|..spare..|
-///                  ^ multiple of BLOCK_SIZE_BYTES
+/// memory:  |.....|split off|split off|content ... len|..spare..|
+///                ^ multiples of BLOCK_SIZE_BYTES
 /// ```
 pub struct AlignedBuf {
     /// Never reallocated while it has content: that would move the boundary.
-    vec: Vec<u8>,
-    start: usize,
+    bytes: BytesMut,
 }
 
 impl AlignedBuf {
     /// An empty buffer that can take `capacity_bytes`, rounded up to whole blocks, without moving.
     pub fn with_capacity(capacity_bytes: usize) -> Self {
-        let capacity_bytes = capacity_bytes.next_multiple_of(BLOCK_SIZE_BYTES);
-        let mut vec: Vec<u8> = Vec::with_capacity(capacity_bytes + BLOCK_SIZE_BYTES - 1);
-        let start = vec.as_ptr().addr().wrapping_neg() % BLOCK_SIZE_BYTES;
-        vec.resize(start, 0);
-        Self { vec, start }
+        let mut buf = Self {
+            bytes: BytesMut::with_capacity(with_slack(capacity_bytes)),
+        };
+        buf.align();
+        buf
     }
 
     /// As many zeros, rounded up to whole blocks. Many of them take no memory before they are written to.
     pub fn zeroed(size_bytes: usize) -> Self {
-        let size_bytes = size_bytes.next_multiple_of(BLOCK_SIZE_BYTES);
-        let mut vec = vec![0; size_bytes + BLOCK_SIZE_BYTES - 1];
-        let start = vec.as_ptr().addr().wrapping_neg() % BLOCK_SIZE_BYTES;
-        vec.truncate(start + size_bytes);
-        Self { vec, start }
+        let mut buf = Self {
+            bytes: BytesMut::zeroed(with_slack(size_bytes)),
+        };
+        buf.bytes.advance(to_boundary(&buf.bytes));
+        buf.truncate(size_bytes.next_multiple_of(BLOCK_SIZE_BYTES));
+        buf
     }
 
     /// How many bytes it holds.
     pub fn len(&self) -> usize {
-        self.vec.len() - self.start
+        self.bytes.len()
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.bytes.is_empty()
     }
 
     /// How many bytes it can hold without moving.
     pub fn capacity(&self) -> usize {
-        self.vec.capacity() - self.start
+        self.bytes.capacity()
     }
 
     /// Appends `bytes` and returns where they now are. Moves all content to a larger buffer if need be.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> &mut [u8] {
         self.reserve(bytes.len());
-        let at = self.vec.len();
-        self.vec.extend_from_slice(bytes);
-        &mut self.vec[at..]
+        let at = self.len();
+        self.bytes.extend_from_slice(bytes);
+        &mut self.bytes[at..]
     }
 
     /// Appends zeros up to the next multiple of [`BLOCK_SIZE_BYTES`] and returns how many.
     pub fn pad_to_block(&mut self) -> usize {
         let missing = self.len().next_multiple_of(BLOCK_SIZE_BYTES) - self.len();
         self.reserve(missing);
-        self.vec.resize(self.vec.len() + missing, 0);
+        self.bytes.put_bytes(0, missing);
         missing
     }
 
     /// Forgets all bytes from `len` on.
     pub fn truncate(&mut self, len: usize) {
-        self.vec.truncate(self.start.saturating_add(len));
+        self.bytes.truncate(len);
     }
 
     /// Forgets all bytes and keeps the memory.
@@ -83,27 +84,63 @@ impl AlignedBuf {
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        &self.vec[self.start..]
+        &self.bytes
     }
 
     /// The bytes.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.vec[self.start..]
+        &mut self.bytes
     }
 
     /// The same memory as shared, immutable bytes; nothing is copied.
     pub fn freeze(self) -> Bytes {
-        Bytes::from(self.vec).slice(self.start..)
+        self.bytes.freeze()
+    }
+
+    /// Pads the content to whole blocks and takes it out; this one goes on behind it. Nothing is copied.
+    #[must_use]
+    pub fn split(&mut self) -> Self {
+        self.pad_to_block();
+        Self {
+            bytes: self.bytes.split(),
+        }
+    }
+
+    /// Makes room for `capacity_bytes`, rounded up to whole blocks, in the memory that it was made with, if nothing that was
+    /// split off is left and it is that large. It must be empty. Whether it succeeded.
+    pub fn reclaim(&mut self, capacity_bytes: usize) -> bool {
+        let reclaimed = self.is_empty() && self.bytes.try_reclaim(with_slack(capacity_bytes));
+        if reclaimed {
+            self.align();
+        }
+        reclaimed
+    }
+
+    /// Moves an empty buffer to the next block boundary.
+    fn align(&mut self) {
+        let slack = to_boundary(&self.bytes);
+        self.bytes.put_bytes(0, slack);
+        self.bytes.advance(slack);
     }
 
     fn reserve(&mut self, additional: usize) {
         let needed = self.len() + additional;
         if needed > self.capacity() {
             let mut larger = Self::with_capacity(needed.max(self.capacity() * 2));
-            larger.vec.extend_from_slice(self.as_slice());
+            larger.bytes.extend_from_slice(self.as_slice());
             *self = larger;
         }
     }
+}
+
+/// Bytes in which some block boundary leaves room for `size_bytes` in whole blocks.
+fn with_slack(size_bytes: usize) -> usize {
+    size_bytes.next_multiple_of(BLOCK_SIZE_BYTES) + BLOCK_SIZE_BYTES - 1
+}
+
+/// Bytes from the start of `bytes` to a block boundary.
+fn to_boundary(bytes: &BytesMut) -> usize {
+    bytes.as_ptr().addr().wrapping_neg() % BLOCK_SIZE_BYTES
 }
 
 impl fmt::Debug for AlignedBuf {
@@ -182,6 +219,35 @@ mod tests {
             assert_eq!(buf.len(), held);
             assert!(buf.as_slice().iter().all(|byte| *byte == 0));
         }
+    }
+
+    #[test]
+    fn what_is_split_off_stays_and_its_memory_comes_back_when_it_is_gone() {
+        const CAPACITY: usize = 3 * BLOCK_SIZE_BYTES;
+        let mut buf = AlignedBuf::with_capacity(CAPACITY);
+        let memory = buf.as_slice().as_ptr();
+        for round in 0..5_u8 {
+            buf.extend_from_slice(&[round; 10]);
+            let first = buf.split();
+            buf.extend_from_slice(&[round + 1; 5000]);
+            let second = buf.split();
+            assert!(buf.is_empty());
+            for (part, size) in [(&first, 4096), (&second, 8192)] {
+                assert_aligned(part);
+                assert_eq!(part.len(), size);
+            }
+            let (first, second) = (first.freeze(), second.freeze());
+            assert_eq!((first.as_ptr(), first[9], first[10]), (memory, round, 0));
+            assert_eq!((second[4999], second[5000]), (round + 1, 0));
+            drop(first);
+            let slice = second.slice(7..8);
+            drop(second);
+            assert!(!buf.reclaim(CAPACITY), "a slice is left");
+            drop(slice);
+            assert!(buf.reclaim(CAPACITY));
+            assert!(buf.capacity() >= CAPACITY);
+        }
+        assert!(!buf.reclaim(1 << 20), "it never was that large");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The writer that needs nothing of the kernel but `pwrite`: what is left where io_uring is not to be had.
+//! The writer that needs nothing of the kernel but `pwrite`.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -42,11 +42,7 @@ impl BlockingWriter {
 impl GroupWriter for BlockingWriter {
     fn start(&mut self, file: &Arc<dyn DiskFile>, position: u64, group: AlignedBuf) {
         let result = match self.route {
-            Route::Direct => match StdFile::of(file.as_ref()).map(StdFile::direct) {
-                Some(Ok(direct)) => write_all(direct, group.as_slice(), position),
-                // Without a second descriptor (too many open files, say) the first one still serves.
-                Some(Err(_)) | None => write_synced(file.as_ref(), group.as_slice(), position),
-            },
+            Route::Direct => write_direct(file.as_ref(), group.as_slice(), position),
             Route::Synced => write_synced(file.as_ref(), group.as_slice(), position),
             Route::Relaxed => file.write_at(group.as_slice(), position),
         };
@@ -75,6 +71,15 @@ impl GroupWriter for BlockingWriter {
 pub(super) fn write_synced(file: &dyn DiskFile, bytes: &[u8], position: u64) -> io::Result<()> {
     file.write_at(bytes, position)?;
     file.sync()
+}
+
+/// Writes past the page cache, durable when it returns.
+pub(super) fn write_direct(file: &dyn DiskFile, bytes: &[u8], position: u64) -> io::Result<()> {
+    match StdFile::of(file).map(StdFile::direct) {
+        Some(Ok(direct)) => write_all(direct, bytes, position),
+        // Without a second descriptor (too many open files, say) the first one still serves.
+        Some(Err(_)) | None => write_synced(file, bytes, position),
+    }
 }
 
 fn write_all(direct: &File, bytes: &[u8], position: u64) -> io::Result<()> {

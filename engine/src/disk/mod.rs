@@ -1,8 +1,7 @@
 //! The disk seam: every byte that the engine reads or writes goes through [`Disk`] and [`DiskFile`].
 //!
-//! Two implementations serve real machines ([`StdDisk`], with an io_uring writer where the kernel and the file system
-//! allow it and a `pwrite` + `fdatasync` writer elsewhere); [`sim::SimDisk`] keeps a durable image beside the live one and
-//! injects faults from a script or a seed.
+//! [`StdDisk`] serves real machines, with a writer that goes past the page cache where the file system allows it, and one that
+//! uses `fdatasync` elsewhere; [`sim::SimDisk`] keeps a durable image beside the live one and injects faults from a script or a seed.
 
 mod aligned;
 mod blocking;
@@ -197,7 +196,22 @@ pub trait GroupWriter: Debug + Send {
     /// What the disk said. The state of the group's bytes on the disk is then unknown.
     fn finish(&mut self) -> (AlignedBuf, io::Result<()>);
 
-    /// How it writes, for the log line at start-up: e.g. "io_uring, O_DIRECT + DSYNC".
+    /// Writes a group and waits for it: [`GroupWriter::start`] and [`GroupWriter::finish`] for a caller that has nothing to do
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// As [`GroupWriter::finish`].
+    fn write(
+        &mut self,
+        file: &Arc<dyn DiskFile>,
+        position: u64,
+        group: AlignedBuf,
+    ) -> (AlignedBuf, io::Result<()>) {
+        self.start(file, position, group);
+        self.finish()
+    }
+
+    /// How it writes, for the log line at start-up: e.g. "pwrite, O_DIRECT + DSYNC".
     fn describe(&self) -> String;
 }
 

@@ -24,13 +24,12 @@ static ZEROS: LazyLock<AlignedBuf> = LazyLock::new(|| AlignedBuf::zeroed(AHEAD_W
 /// Which writer [`StdDisk`] makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WriterKind {
-    /// The best that works in the store's directory.
+    /// The best that works in the store's directory: `pwrite` past the page cache, or into it with `fdatasync`.
     #[default]
     Auto,
-    /// io_uring with O_DIRECT, or an error.
+    /// io_uring past the page cache, or an error. The kernel completes a durable write in a thread of its own, which costs a wake-up
+    /// that `pwrite` does not have; see `ARCHITECTURE.md` for figures.
     Uring,
-    /// `pwrite`, with O_DIRECT if that works.
-    Blocking,
 }
 
 /// The operating system's files.
@@ -50,14 +49,10 @@ impl StdDisk {
         }
     }
 
-    fn blocking_writer(&self, because: Option<String>) -> Box<dyn GroupWriter> {
+    fn blocking_writer(&self) -> BlockingWriter {
         match probe_direct(&self.dir) {
-            Ok(()) => Box::new(BlockingWriter::new(Route::Direct, because)),
-            Err(error) => {
-                let direct = format!("O_DIRECT: {error}");
-                let because = because.map_or_else(|| direct.clone(), |why| format!("{why}; {direct}"));
-                Box::new(BlockingWriter::new(Route::Synced, Some(because)))
-            }
+            Ok(()) => BlockingWriter::new(Route::Direct, None),
+            Err(error) => BlockingWriter::new(Route::Synced, Some(format!("O_DIRECT: {error}"))),
         }
     }
 }
@@ -148,12 +143,8 @@ impl Disk for StdDisk {
             return Ok(Box::new(BlockingWriter::new(Route::Relaxed, None)));
         }
         match self.kind {
-            WriterKind::Blocking => Ok(self.blocking_writer(None)),
+            WriterKind::Auto => Ok(Box::new(self.blocking_writer())),
             WriterKind::Uring => Ok(Box::new(UringWriter::new(&self.dir)?)),
-            WriterKind::Auto => match UringWriter::new(&self.dir) {
-                Ok(writer) => Ok(Box::new(writer)),
-                Err(error) => Ok(self.blocking_writer(Some(format!("io_uring: {error}")))),
-            },
         }
     }
 }

@@ -34,6 +34,16 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) const SIZE_BYTES: usize = 24;
 
+    pub(crate) fn new(position: u64, store_ms: i64, size_bytes: u32, tags_code: i64) -> Self {
+        Self {
+            position,
+            store_ms,
+            size_bytes,
+            // A tags code is a sign-extended 32-bit hash; the low half is all of it.
+            tags_code: tags_code as i32,
+        }
+    }
+
     pub(crate) fn encode_into(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.position.to_le_bytes());
         out.extend_from_slice(&self.store_ms.to_le_bytes());

@@ -1,5 +1,7 @@
 //! The commit log: appending in groups, reading the tail, recovering.
 
+mod arena;
+mod group;
 pub(crate) mod mark;
 pub(crate) mod pending;
 pub(crate) mod recover;

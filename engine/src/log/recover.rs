@@ -309,13 +309,12 @@ fn queue_key<'a>(record: &RecordView<'a>) -> QueueKey<'a> {
 }
 
 fn slot(record: &RecordView<'_>, position: u64) -> Slot {
-    Slot {
+    Slot::new(
         position,
-        store_ms: record.store_ms(),
-        size_bytes: record.size_bytes(),
-        // A tags code is a sign-extended 32-bit hash; the low half is all of it.
-        tags_code: record.tags_code() as i32,
-    }
+        record.store_ms(),
+        record.size_bytes(),
+        record.tags_code(),
+    )
 }
 
 /// The bytes of the block that the tail lies in, up to the tail.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  pending appends --take all--> [ mark | record | record | ... | zeros to the block's end ] --one durable write-->
-//!      tail cache, views, index, watermark, arrivals, callers                     (in this order, and only after Ok)
+//!      views, tail cache, index, watermark, arrivals, callers                     (in this order, and only after Ok)
 //! ```
 //!
 //! A group begins in the block where the last one ended: the durable bytes of that block are written again, unchanged, so that
@@ -15,6 +15,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::arena::Arena;
+use super::group::{Arrivals, Group, Room, arrival, block_end, block_start, last_block};
 use super::mark::{MARK_SIZE_BYTES, Mark};
 use super::pending::{Append, Appended, Shut};
 use crate::disk::{AlignedBuf, BLOCK_SIZE_BYTES, GroupWriter};
@@ -25,7 +27,9 @@ use crate::options::Threads;
 use crate::record::{RecordView, STATE_TOPIC, Unstamped, blank};
 use crate::segment::Segment;
 use crate::shared::{Job, Shared};
-use crate::view::Arrival;
+
+/// Lists of appends keep memory for this many; what a burst needed beyond it is given back.
+const KEPT_APPENDS_MAX: usize = 4096;
 
 /// The writer's own state. One thread has it.
 #[derive(Debug)]
@@ -33,9 +37,9 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     groups: Box<dyn GroupWriter>,
     segment: Arc<Segment>,
-    /// Where the next group begins. At the segment's end, the segment is blank-terminated and must be left.
+    /// Where the next group begins.
     tail: u64,
-    /// The durable bytes of the block that the tail lies in.
+    /// The bytes of the block that the tail lies in.
     partial: Vec<u8>,
     last_store_ms: i64,
     epoch: u64,
@@ -43,16 +47,10 @@ pub(crate) struct Writer {
     taken: Vec<Append>,
     /// Offsets that the group being built has given out; cleared with each group.
     assigned: HashMap<QueueNo, u64, RandomState>,
-}
-
-/// A group in the making.
-struct Group {
-    appends: Vec<Append>,
-    /// Position of the buffer's first byte.
-    start: u64,
-    buffer: AlignedBuf,
-    appended: Vec<Appended>,
-    slots: Vec<(QueueNo, Slot)>,
+    arena: Arena,
+    arrivals: Arrivals,
+    /// A group without content, for its memory.
+    spare: Group,
 }
 
 /// Why an append cannot be put into the current segment now.
@@ -71,6 +69,12 @@ impl Writer {
         last_store_ms: i64,
         epoch: u64,
     ) -> Self {
+        let options = &shared.options;
+        let chunk_size_bytes = options
+            .group_size_bytes_max
+            .min(options.tail_cache_size_bytes / 8);
+        // Bounded by the longest append.
+        let arena = Arena::new(chunk_size_bytes as usize, options.tail_cache_size_bytes);
         Self {
             shared,
             groups,
@@ -82,6 +86,9 @@ impl Writer {
             waiting: VecDeque::new(),
             taken: Vec::new(),
             assigned: HashMap::default(),
+            arena,
+            arrivals: Arrivals::default(),
+            spare: Group::default(),
         }
     }
 
@@ -122,7 +129,7 @@ impl Writer {
             }
             return;
         }
-        self.waiting.extend(self.taken.drain(..));
+        self.queue_taken();
         while let Some(next) = self.waiting.front() {
             let size_bytes = next.records.size_bytes();
             if let Err(error) = self.check_size(size_bytes) {
@@ -143,11 +150,43 @@ impl Writer {
                     return;
                 }
             }
-            let group = self.gather();
-            if let Err((error, appends)) = self.write(group) {
-                self.stop(self.tail, error, appends);
+            if let Err((group, error)) = self.write() {
+                self.stop(group.start, error, group.appends);
                 return;
             }
+        }
+        self.waiting.shrink_to(KEPT_APPENDS_MAX);
+    }
+
+    fn queue_taken(&mut self) {
+        self.waiting.extend(self.taken.drain(..));
+        self.taken.shrink_to(KEPT_APPENDS_MAX);
+    }
+
+    /// Writes a group, whose first append has been prepared for.
+    fn write(&mut self) -> Result<(), (Group, io::Error)> {
+        let (group, buffer) = self.gather();
+        let offset = self.segment.offset(group.start);
+        let (buffer, outcome) = self.groups.write(&self.segment.file, offset, buffer);
+        if let Err(error) = outcome {
+            return Err((group, error));
+        }
+        self.publish(group, buffer);
+        Ok(())
+    }
+
+    /// Where the next group can be written without more ado.
+    fn room(&self) -> Room {
+        let segment_end = self.segment_end();
+        let zeroed_end = self.shared.ahead.zeroed_end();
+        Room {
+            tail: self.tail,
+            records_end: segment_end - BLANK_SIZE_BYTES,
+            blocks_end: if zeroed_end < segment_end {
+                zeroed_end.saturating_sub(STATE_RESERVE_BYTES)
+            } else {
+                segment_end
+            },
         }
     }
 
@@ -227,9 +266,9 @@ impl Writer {
         // A segment is at most 2 GiB.
         buffer.extend_from_slice(&blank((segment_end - self.tail) as u32));
         buffer.pad_to_block();
-        self.groups
-            .start(&self.segment.file, self.segment.offset(start), buffer);
-        self.groups.finish().1.map_err(NoRoom::Failed)?;
+        let offset = self.segment.offset(start);
+        let (_, outcome) = self.groups.write(&self.segment.file, offset, buffer);
+        outcome.map_err(NoRoom::Failed)?;
         self.partial.clear();
         self.tail = segment_end;
         self.shared.segments.push(Arc::clone(&next));
@@ -248,69 +287,54 @@ impl Writer {
     }
 
     /// Takes appends from the front into one group: at least the first, whose room is there.
-    fn gather(&mut self) -> Group {
+    fn gather(&mut self) -> (Group, AlignedBuf) {
         let group_max = self.shared.options.group_size_bytes_max;
-        let segment_end = self.segment_end();
-        let zeroed_end = self.shared.ahead.zeroed_end();
-        let mut size = MARK_SIZE_BYTES;
-        let mut count = 0;
-        for append in &self.waiting {
-            let with = size + append.records.size_bytes();
-            let end = block_end(self.tail + with);
-            let fits = self.tail + with + BLANK_SIZE_BYTES <= segment_end
-                && (end + STATE_RESERVE_BYTES).min(segment_end) <= zeroed_end;
-            if count > 0 && (with > group_max || !fits) {
-                break;
-            }
-            size = with;
-            count += 1;
-        }
-        let start = block_start(self.tail);
+        let (count, size_bytes) = self.room().fill(group_max, &self.waiting);
+        let mut group = std::mem::take(&mut self.spare);
+        group.appends.extend(self.waiting.drain(..count));
+        group.start = block_start(self.tail);
         // Fits memory: bounded by the pending bytes.
-        let mut buffer = AlignedBuf::with_capacity(self.partial.len() + size as usize);
+        let mut buffer = self
+            .arena
+            .buffer(block_end(self.partial.len() as u64 + size_bytes) as usize);
         buffer.extend_from_slice(&self.partial);
-        buffer.extend_from_slice(
-            &Mark {
-                position: self.tail,
-                epoch: self.epoch,
-            }
-            .encode(),
-        );
-        self.last_store_ms = self.last_store_ms.max(self.shared.clock.now_ms());
-        let mut group = Group {
-            appends: self.waiting.drain(..count).collect(),
-            start,
-            buffer,
-            appended: Vec::with_capacity(count),
-            slots: Vec::with_capacity(count),
+        let mark = Mark {
+            position: self.tail,
+            epoch: self.epoch,
         };
+        buffer.extend_from_slice(&mark.encode());
+
+        self.last_store_ms = self.last_store_ms.max(self.shared.clock.now_ms());
+        let store_ms = self.last_store_ms;
         let mut position = self.tail + MARK_SIZE_BYTES;
         self.assigned.clear();
-        for append in &group.appends {
-            for record in append.records.iter() {
-                let queue_offset = if record.indexed() {
-                    let (queue, queue_offset) = self.next_offset(record);
-                    group
-                        .slots
-                        .push((queue, slot(record, position, self.last_store_ms)));
-                    queue_offset
-                } else {
-                    0
-                };
-                let copy = group.buffer.extend_from_slice(record.bytes());
-                record.stamp(copy, queue_offset, position, self.last_store_ms);
-                let size_bytes = record.size_bytes();
-                group.appended.push(Appended {
-                    position,
-                    size_bytes,
-                    queue_offset,
-                    store_ms: self.last_store_ms,
-                });
-                position += u64::from(size_bytes);
-            }
+        for record in group.appends.iter().flat_map(|append| append.records.iter()) {
+            let size_bytes = record.size_bytes();
+            let queue_offset = if record.indexed() {
+                let (queue, queue_offset) = self.next_offset(record);
+                let slot = Slot::new(position, store_ms, size_bytes, record.tags_code());
+                group.slots.push((queue, slot));
+                queue_offset
+            } else {
+                0
+            };
+            let copy = buffer.extend_from_slice(record.bytes());
+            record.stamp(copy, queue_offset, position, store_ms);
+            group.appended.push(Appended {
+                position,
+                size_bytes,
+                queue_offset,
+                store_ms,
+            });
+            position += u64::from(size_bytes);
         }
-        group.buffer.pad_to_block();
-        group
+        group.end = position;
+        self.tail = position;
+        let buffer = self.arena.group(buffer);
+        self.partial.clear();
+        self.partial
+            .extend_from_slice(last_block(&buffer, group.start, group.end));
+        (group, buffer)
     }
 
     fn next_offset(&mut self, record: Unstamped<'_>) -> (QueueNo, u64) {
@@ -327,62 +351,29 @@ impl Writer {
         (expected.queue, queue_offset)
     }
 
-    /// Writes a group and, once it is durable, makes it visible and completes its callers.
-    fn write(&mut self, group: Group) -> Result<(), (io::Error, Vec<Append>)> {
-        let Group {
-            appends,
-            start,
-            buffer,
-            appended,
-            slots,
-        } = group;
-        self.groups
-            .start(&self.segment.file, self.segment.offset(start), buffer);
-        let (buffer, outcome) = self.groups.finish();
-        if let Err(error) = outcome {
-            return Err((error, appends));
-        }
-        let end = appended
-            .last()
-            .map_or(self.tail, |last| last.position + u64::from(last.size_bytes));
-        self.tail = end;
-        let at = |position: u64| (position - start) as usize;
-        self.partial.clear();
-        self.partial
-            .extend_from_slice(&buffer.as_slice()[at(block_start(end))..at(end)]);
+    /// Makes a durable group visible and completes its callers.
+    fn publish(&mut self, mut group: Group, buffer: AlignedBuf) {
         let bytes = buffer.freeze();
-
-        let records = appended.iter().filter_map(|appended| {
-            let from = at(appended.position);
-            RecordView::parse(&bytes[from..from + appended.size_bytes as usize]).ok()
-        });
-        let mut arrivals = Vec::with_capacity(slots.len());
-        for record in records {
-            self.shared.view.apply(&record);
-            if record.indexed() {
-                arrivals.push(Arrival {
-                    topic: record.topic(),
-                    queue_id: record.queue_id(),
-                    queue_offset: record.queue_offset(),
-                    tags_code: record.tags_code(),
-                    properties: record.properties(),
-                });
-            }
+        let view = self.shared.view.as_ref();
+        for record in group.records(&bytes) {
+            view.apply(&record);
         }
-        self.shared.tail_cache.push(start, end, bytes.clone());
-        self.shared.index.publish(slots);
-        self.shared.durable.raise(end);
-        self.shared.ahead.advance(end);
-        if !arrivals.is_empty() {
-            self.shared.view.arrived(&arrivals);
+        self.shared.tail_cache.push(group.start, group.end, bytes.clone());
+        self.shared.index.publish(group.slots.drain(..));
+        self.shared.durable.raise(group.end);
+        self.shared.ahead.advance(group.end);
+        let indexed = group.records(&bytes).filter(RecordView::indexed);
+        self.arrivals
+            .with(indexed.map(|record| arrival(&record)), |arrivals| {
+                if !arrivals.is_empty() {
+                    view.arrived(arrivals);
+                }
+            });
+        group.complete();
+        group.appended.clear();
+        if group.appended.capacity() <= KEPT_APPENDS_MAX {
+            self.spare = group;
         }
-        let mut from = 0;
-        for append in appends {
-            let count = append.records.len();
-            append.complete(&appended[from..from + count]);
-            from += count;
-        }
-        Ok(())
     }
 
     /// A write failed. What is on the disk is unknown, so nothing is written over it: every append from here on fails, until
@@ -409,22 +400,4 @@ impl From<io::Error> for NoRoom {
             _ => Self::Failed(error),
         }
     }
-}
-
-fn slot(record: Unstamped<'_>, position: u64, store_ms: i64) -> Slot {
-    // A tags code is a sign-extended 32-bit hash; the low half is all of it.
-    Slot {
-        position,
-        store_ms,
-        size_bytes: record.size_bytes(),
-        tags_code: record.tags_code() as i32,
-    }
-}
-
-fn block_start(position: u64) -> u64 {
-    position - position % BLOCK_SIZE_BYTES as u64
-}
-
-fn block_end(position: u64) -> u64 {
-    position.next_multiple_of(BLOCK_SIZE_BYTES as u64)
 }
