@@ -554,8 +554,7 @@ impl Engine {
                     );
                     match recover::index_of(&segment, shared.segment_size_bytes) {
                         Ok(frozen) => {
-                            let index =
-                                recover::write_index(shared.disk.as_ref(), &shared.layout, Arc::new(frozen));
+                            let index = recover::write_index(shared.disk.as_ref(), &shared.layout, frozen);
                             shared.index.replace(index);
                         }
                         Err(error) => {

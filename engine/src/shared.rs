@@ -63,8 +63,11 @@ pub(crate) enum Job {
         segment: Arc<Segment>,
         frozen: Arc<Frozen>,
     },
-    /// Write a checkpoint.
-    Checkpoint(Checkpoint),
+    /// Write a checkpoint at the beginning of the segment that follows `left`; what it keeps of the queues is still missing.
+    Checkpoint {
+        left: Arc<Frozen>,
+        checkpoint: Checkpoint,
+    },
     /// End the thread.
     End,
 }
@@ -134,12 +137,25 @@ impl Shared {
     /// The state at the writer's tail.
     pub(crate) fn checkpoint_at(&self, position: u64, last_store_ms: i64, epoch: u64) -> Checkpoint {
         Checkpoint {
+            queues: self.index.records(),
+            ..self.checkpoint_without_queues(position, last_store_ms, epoch)
+        }
+    }
+
+    /// The state at the writer's tail, but for the queues, which can be told later.
+    pub(crate) fn checkpoint_without_queues(
+        &self,
+        position: u64,
+        last_store_ms: i64,
+        epoch: u64,
+    ) -> Checkpoint {
+        Checkpoint {
             serial: 0,
             epoch,
             flush: self.options.flush,
             position,
             last_store_ms,
-            queues: self.index.records(),
+            queues: Vec::new(),
             view: self.view.checkpoint(),
         }
     }
@@ -219,8 +235,13 @@ impl Shared {
                 }
             }
             // It would speak of records that may be lost.
-            Job::Checkpoint(_) if self.is_stopped() => {}
-            Job::Checkpoint(mut checkpoint) => {
+            Job::Checkpoint { .. } if self.is_stopped() => {}
+            Job::Checkpoint { left, mut checkpoint } => {
+                // The log has left the next segment, too: there is a newer one to come.
+                let Some(queues) = self.index.records_after(&left) else {
+                    return;
+                };
+                checkpoint.queues = queues;
                 if let Err(error) = self.write_checkpoint(&mut checkpoint) {
                     tracing::warn!(%error, "a checkpoint could not be written; a restart will read more of the log");
                 }
@@ -234,6 +255,7 @@ impl Shared {
             return Ok(());
         }
         segment.seal(frozen.data_end)?;
+        self.index.order(&frozen);
         self.index
             .replace(write_index(self.disk.as_ref(), &self.layout, frozen));
         Ok(())

@@ -34,14 +34,15 @@ const VERSION: u32 = 1;
 const HEADER_SIZE_BYTES: usize = 64;
 const DIRECTORY_ENTRY_SIZE_BYTES: usize = 40;
 
-/// Encodes the index of one segment.
+/// Encodes the index of one segment, which has been ordered.
 pub(crate) fn encode(frozen: &Frozen) -> Vec<u8> {
-    let entry_count: usize = frozen.runs.iter().map(|(_, run)| run.slots.len()).sum();
-    let mut directory = Vec::with_capacity(frozen.runs.len() * DIRECTORY_ENTRY_SIZE_BYTES);
+    let queue_count = frozen.ordered().len();
+    let entry_count: usize = frozen.ordered().map(|(_, run)| run.slots.len()).sum();
+    let mut directory = Vec::with_capacity(queue_count * DIRECTORY_ENTRY_SIZE_BYTES);
     let mut names: Vec<u8> = Vec::new();
     let mut slots = Vec::with_capacity(entry_count * Slot::SIZE_BYTES);
     let mut last_topic: Option<(Arc<str>, usize)> = None;
-    for (name, run) in &frozen.runs {
+    for (name, run) in frozen.ordered() {
         let name_offset = match &last_topic {
             Some((topic, offset)) if *topic == name.topic => *offset,
             _ => {
@@ -68,7 +69,7 @@ pub(crate) fn encode(frozen: &Frozen) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_SIZE_BYTES + directory.len() + names.len() + slots.len());
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
-    push_u32(&mut out, frozen.runs.len());
+    push_u32(&mut out, queue_count);
     out.extend_from_slice(&frozen.segment_start.to_le_bytes());
     out.extend_from_slice(&frozen.data_end.to_le_bytes());
     push_u64(&mut out, entry_count);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::index::{QueueName, Run};
+use crate::index::QueueIndex;
 
 fn slot(position: u64) -> Slot {
     Slot {
@@ -10,24 +10,16 @@ fn slot(position: u64) -> Slot {
     }
 }
 
-fn sample() -> Frozen {
-    let run = |base, count: u64| Run {
-        base,
-        slots: (0..count).map(|at| slot(base * 1000 + at)).collect(),
-    };
-    let name = |topic: &str, queue_id| QueueName {
-        topic: topic.into(),
-        queue_id,
-    };
-    Frozen {
-        segment_start: 4096,
-        data_end: 9000,
-        runs: vec![
-            (name("alpha", 0), run(0, 3)),
-            (name("alpha", 7), run(10, 1)),
-            (name("beta", 0), run(5, 1000)),
-        ],
+fn sample() -> Arc<Frozen> {
+    let index = QueueIndex::default();
+    for (topic, queue_id, base, count) in [("beta", 0, 5, 1000), ("alpha", 7, 10, 1), ("alpha", 0, 0, 3)] {
+        let queue = index.expect(key(topic, queue_id)).queue;
+        index.begin_at(queue, base);
+        index.publish((0..count).map(|at| (queue, slot(base * 1000 + at))));
     }
+    let frozen = index.freeze(4096, 9000);
+    index.order(&frozen);
+    frozen
 }
 
 fn key(topic: &str, queue_id: u32) -> QueueKey<'_> {

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  segment 0        segment 1        segment 2 (live)
-//!  [ Sealed ]  ->   [ Frozen ]  ->   QueueState.live of each queue
+//!  [ Sealed ]  ->   [ Frozen ]  ->   the runs of the live segment
 //!   mapped file      waits for        grows with each durable group
 //!                    its file
 //! ```
@@ -22,7 +22,7 @@ pub use queues::{Boundary, QueueRange};
 pub(crate) use queues::{QueueIndex, QueueNo, QueueRecord};
 pub(crate) use run::Run;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use file::Sealed;
 
@@ -36,23 +36,34 @@ pub(crate) enum SegmentIndex {
 }
 
 /// The entries of a segment that has been sealed but whose index file is not written yet.
+///
+/// The log writer leaves a segment in no time: it gives the runs away as they are. Their order is made later, by whoever needs it
+/// first, see [`QueueIndex::order`].
 #[derive(Debug)]
 pub(crate) struct Frozen {
     /// First position of the segment.
     pub(crate) segment_start: u64,
     /// End of the records in the segment.
     pub(crate) data_end: u64,
-    /// One run for each queue that has entries, ordered by topic and queue id.
-    pub(crate) runs: Vec<(QueueName, Run)>,
+    /// One run for each queue that has entries, in the order of their first entries.
+    runs: Vec<(QueueNo, Run)>,
+    /// The runs' names and places, ordered by topic and queue id.
+    ordered: OnceLock<Vec<(QueueName, usize)>>,
 }
 
 impl Frozen {
+    /// The runs by topic and queue id; none before they are ordered.
+    pub(crate) fn ordered(&self) -> impl ExactSizeIterator<Item = (&QueueName, &Run)> {
+        let ordered = self.ordered.get().map(Vec::as_slice).unwrap_or_default();
+        ordered.iter().map(|(name, at)| (name, &self.runs[*at].1))
+    }
+
     fn run(&self, key: QueueKey<'_>) -> Option<&Run> {
-        let at = self
-            .runs
+        let ordered = self.ordered.get()?;
+        let at = ordered
             .binary_search_by(|(name, _)| name.order_key().cmp(&(key.topic, key.queue_id)))
             .ok()?;
-        self.runs.get(at).map(|(_, run)| run)
+        self.runs.get(ordered[at].1).map(|(_, run)| run)
     }
 }
 

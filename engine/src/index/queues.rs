@@ -1,6 +1,6 @@
 //! All queues of a store: their ranges, the entries of the live segment, and where the older entries are.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -58,18 +58,39 @@ impl Eq for Run {}
 struct QueueState {
     name: QueueName,
     min: u64,
-    live: Run,
+    /// The offset after the last entry.
+    end: u64,
+    /// The segment, by number, in which the queue had its last entry, and its run's place there.
+    last_in: u64,
+    run: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     by_name: HashMap<QueueName, QueueNo, RandomState>,
     table: Vec<QueueState>,
-    /// Queues with entries in the live segment.
-    active: Vec<QueueNo>,
+    /// Entries of the live segment: a run for each queue that has some.
+    live: Vec<(QueueNo, Run)>,
+    /// The live segment's number, counted from 1.
+    live_no: u64,
     /// Older segments, oldest first.
     segments: Vec<SegmentIndex>,
 }
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            by_name: HashMap::default(),
+            table: Vec::new(),
+            live: Vec::new(),
+            live_no: 1,
+            segments: Vec::new(),
+        }
+    }
+}
+
+/// Queues that are looked at under one lock by those who go through all of them.
+const QUEUES_AT_ONCE: usize = 512;
 
 /// The index. One lock for all: the writer takes it once a group, a reader once a look-up, and nobody does I/O under it.
 #[derive(Debug, Default)]
@@ -93,11 +114,14 @@ impl QueueIndex {
         };
         for queue in queues {
             let no = inner.add(queue.name);
-            inner.table[no.at()].min = queue.min;
+            let state = &mut inner.table[no.at()];
+            state.min = queue.min;
+            state.end = queue.live.end();
             if !queue.live.slots.is_empty() {
-                inner.active.push(no);
+                state.last_in = inner.live_no;
+                state.run = inner.live.len();
+                inner.live.push((no, queue.live));
             }
-            inner.table[no.at()].live = queue.live;
         }
         Self {
             inner: RwLock::new(inner),
@@ -111,7 +135,7 @@ impl QueueIndex {
             if let Some(&queue) = inner.by_name.get(&key) {
                 return Expected {
                     queue,
-                    next_offset: inner.table[queue.at()].live.end(),
+                    next_offset: inner.table[queue.at()].end,
                 };
             }
         }
@@ -130,12 +154,20 @@ impl QueueIndex {
     /// Makes entries readable. Each must have the offset that [`QueueIndex::expect`] gave, counted on.
     pub(crate) fn publish(&self, entries: impl IntoIterator<Item = (QueueNo, Slot)>) {
         let mut inner = self.inner.write();
+        let inner = &mut *inner;
         for (queue, slot) in entries {
             let state = &mut inner.table[queue.at()];
-            state.live.slots.push(slot);
-            if state.live.slots.len() == 1 {
-                inner.active.push(queue);
+            if state.last_in != inner.live_no {
+                state.last_in = inner.live_no;
+                state.run = inner.live.len();
+                let run = Run {
+                    base: state.end,
+                    slots: Vec::new(),
+                };
+                inner.live.push((queue, run));
             }
+            inner.live[state.run].1.slots.push(slot);
+            state.end += 1;
         }
     }
 
@@ -143,35 +175,39 @@ impl QueueIndex {
     pub(crate) fn begin_at(&self, queue: QueueNo, offset: u64) {
         let mut inner = self.inner.write();
         let state = &mut inner.table[queue.at()];
-        debug_assert!(
-            state.live.slots.is_empty(),
-            "only a queue without entries can begin anew"
-        );
-        state.live.base = offset;
+        debug_assert!(state.last_in == 0, "only a queue without entries can begin anew");
+        state.end = offset;
         state.min = offset;
     }
 
-    /// The live segment `[start, data_end)` is complete: its entries become a [`Frozen`], and the next segment's begin.
+    /// The live segment `[start, data_end)` is complete: its entries become a [`Frozen`], and the next segment's begin. Takes
+    /// no longer for more queues.
     pub(crate) fn freeze(&self, segment_start: u64, data_end: u64) -> Arc<Frozen> {
         let mut inner = self.inner.write();
-        let active = std::mem::take(&mut inner.active);
-        let mut runs = Vec::with_capacity(active.len());
-        for queue in active {
-            let state = &mut inner.table[queue.at()];
-            let next = Run {
-                base: state.live.end(),
-                slots: Vec::new(),
-            };
-            runs.push((state.name.clone(), std::mem::replace(&mut state.live, next)));
-        }
-        runs.sort_unstable_by(|(a, _), (b, _)| a.order_key().cmp(&b.order_key()));
+        inner.live_no += 1;
         let frozen = Arc::new(Frozen {
             segment_start,
             data_end,
-            runs,
+            runs: std::mem::take(&mut inner.live),
+            ordered: OnceLock::new(),
         });
         inner.segments.push(SegmentIndex::Frozen(Arc::clone(&frozen)));
         frozen
+    }
+
+    /// Orders what was frozen, so that it can be searched and written. It takes a while if there are many queues.
+    pub(crate) fn order(&self, frozen: &Frozen) {
+        frozen.ordered.get_or_init(|| {
+            let mut ordered = Vec::with_capacity(frozen.runs.len());
+            for some in frozen.runs.chunks(QUEUES_AT_ONCE) {
+                let inner = self.inner.read();
+                for (queue, _) in some {
+                    ordered.push((inner.table[queue.at()].name.clone(), ordered.len()));
+                }
+            }
+            ordered.sort_unstable_by(|(a, _), (b, _)| a.order_key().cmp(&b.order_key()));
+            ordered
+        });
     }
 
     /// Puts another form of a segment's index in the place of the one that is there.
@@ -191,7 +227,7 @@ impl QueueIndex {
         let state = inner.state(key)?;
         Some(QueueRange {
             min: state.min,
-            max: state.live.end(),
+            max: state.end,
         })
     }
 
@@ -209,8 +245,11 @@ impl QueueIndex {
             let Some(state) = inner.state(key) else {
                 return Ok(());
             };
-            if from >= state.live.base {
-                state.live.copy(from, max_count, out);
+            let live = inner.live_run(state);
+            if from >= live.map_or(state.end, |run| run.base) {
+                if let Some(run) = live {
+                    run.copy(from, max_count, out);
+                }
                 return Ok(());
             }
             if from < state.min {
@@ -218,6 +257,11 @@ impl QueueIndex {
             }
             inner.segments.clone()
         };
+        for segment in &segments {
+            if let SegmentIndex::Frozen(frozen) = segment {
+                self.order(frozen);
+            }
+        }
         // Newest first: readers are nearly always near the end.
         let Some(first) = segments
             .iter()
@@ -235,10 +279,10 @@ impl QueueIndex {
             }
         }
         let inner = self.inner.read();
-        if let Some(state) = inner.state(key)
-            && next >= state.live.base
+        if let Some(run) = inner.state(key).and_then(|state| inner.live_run(state))
+            && next >= run.base
         {
-            state.live.copy(next, wanted - out.len(), out);
+            run.copy(next, wanted - out.len(), out);
         }
         Ok(())
     }
@@ -283,7 +327,7 @@ impl QueueIndex {
         let inner = self.inner.read();
         let range = |state: &QueueState| QueueRange {
             min: state.min,
-            max: state.live.end(),
+            max: state.end,
         };
         inner
             .table
@@ -301,15 +345,57 @@ impl QueueIndex {
             .map(|state| QueueRecord {
                 name: state.name.clone(),
                 min: state.min,
-                live: state.live.clone(),
+                live: inner.live_run(state).cloned().unwrap_or_else(|| Run {
+                    base: state.end,
+                    slots: Vec::new(),
+                }),
             })
             .collect()
+    }
+
+    /// What a checkpoint at the beginning of the segment that follows `left` must keep, while that segment already grows. `None`
+    /// if that is no longer the live one.
+    ///
+    /// Nobody waits long for this: what a queue had then can be told at any time until the segment is left.
+    pub(crate) fn records_after(&self, left: &Frozen) -> Option<Vec<QueueRecord>> {
+        let mut records = Vec::new();
+        let mut from = 0;
+        loop {
+            let inner = self.inner.read();
+            let newest = inner.segments.last().map(SegmentIndex::segment_start);
+            if newest != Some(left.segment_start) {
+                return None;
+            }
+            let some = &inner.table[from..inner.table.len().min(from + QUEUES_AT_ONCE)];
+            if some.is_empty() {
+                return Some(records);
+            }
+            from += some.len();
+            let then = |state: &QueueState| {
+                let base = inner.live_run(state).map_or(state.end, |run| run.base);
+                // A queue without entries is not known to those who read the log from there.
+                (base > 0).then(|| QueueRecord {
+                    name: state.name.clone(),
+                    min: state.min,
+                    live: Run {
+                        base,
+                        slots: Vec::new(),
+                    },
+                })
+            };
+            records.extend(some.iter().filter_map(then));
+        }
     }
 }
 
 impl Inner {
     fn state(&self, key: QueueKey<'_>) -> Option<&QueueState> {
         self.by_name.get(&key).map(|queue| &self.table[queue.at()])
+    }
+
+    /// The queue's entries in the live segment.
+    fn live_run(&self, state: &QueueState) -> Option<&Run> {
+        (state.last_in == self.live_no).then(|| &self.live[state.run].1)
     }
 
     fn add(&mut self, name: QueueName) -> QueueNo {
@@ -320,7 +406,9 @@ impl Inner {
         self.table.push(QueueState {
             name,
             min: 0,
-            live: Run::default(),
+            end: 0,
+            last_in: 0,
+            run: 0,
         });
         queue
     }

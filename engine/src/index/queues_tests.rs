@@ -25,6 +25,7 @@ fn sample() -> QueueIndex {
         if segment < 2 {
             let frozen = index.freeze(segment * 1000, segment * 1000 + 100);
             if segment == 0 {
+                index.order(&frozen);
                 let sealed = Sealed::open_bytes(encode(&frozen));
                 index.replace(SegmentIndex::Sealed(Arc::new(sealed)));
             }
@@ -111,4 +112,22 @@ fn a_checkpoint_restores_the_same_index() {
     assert_eq!(offsets(&again, 0, 100), (0..30).collect::<Vec<_>>());
     assert_eq!(again.records(), index.records());
     assert_eq!(again.expect(KEY).next_offset, 30);
+}
+
+/// A checkpoint at a segment's beginning can be told while that segment grows, and not once it is left.
+#[test]
+fn a_checkpoint_at_a_roll_can_be_told_later() {
+    let index = sample();
+    let other = QueueKey {
+        topic: "else",
+        queue_id: 0,
+    };
+    let begun = index.freeze(2000, 2100);
+    let then = index.records();
+    index.publish([(index.expect(KEY).queue, slot(3000))]);
+    // Nobody knew it then.
+    index.publish([(index.expect(other).queue, slot(3010))]);
+    assert_eq!(index.records_after(&begun), Some(then));
+    index.freeze(3000, 3100);
+    assert_eq!(index.records_after(&begun), None);
 }

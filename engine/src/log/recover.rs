@@ -17,7 +17,7 @@ use super::scan::{Found, Nothing, Scanner};
 use crate::disk::{BLOCK_SIZE_BYTES, Disk, OpenMode};
 use crate::error::OpenError;
 use crate::index::file::Sealed;
-use crate::index::{Frozen, QueueIndex, QueueKey, QueueName, Run, SegmentIndex, Slot, file};
+use crate::index::{Frozen, QueueIndex, QueueKey, SegmentIndex, Slot, file};
 use crate::limits::APPEND_SIZE_BYTES_MAX;
 use crate::log::mark::MARK_SIZE_BYTES;
 use crate::options::Flush;
@@ -232,14 +232,14 @@ fn sealed_index(
     };
     tracing::warn!(file = %path.display(), reason, "making an index file again from its segment");
     report.rebuilt_indexes += 1;
-    let frozen = Arc::new(index_of(segment, segment_size_bytes)?);
+    let frozen = index_of(segment, segment_size_bytes)?;
     segment
         .seal(frozen.data_end)
         .map_err(OpenError::io("map", &segment.path))?;
     Ok(write_index(disk, layout, frozen))
 }
 
-/// Puts an index into its file; it stays in memory if that fails, and the next open tries again.
+/// Puts an index, which has been ordered, into its file; it stays in memory if that fails, and the next open tries again.
 pub(crate) fn write_index(disk: &dyn Disk, layout: &Layout, frozen: Arc<Frozen>) -> SegmentIndex {
     let path = layout.index.join(segment::name(frozen.segment_start));
     let opened = file::write(disk, &path, &frozen)
@@ -255,7 +255,7 @@ pub(crate) fn write_index(disk: &dyn Disk, layout: &Layout, frozen: Arc<Frozen>)
 }
 
 /// Reads a complete segment and makes its index.
-pub(crate) fn index_of(segment: &Segment, segment_size_bytes: u64) -> Result<Frozen, OpenError> {
+pub(crate) fn index_of(segment: &Segment, segment_size_bytes: u64) -> Result<Arc<Frozen>, OpenError> {
     let segment_end = segment.start + segment_size_bytes;
     let index = QueueIndex::default();
     let mut scanner = Scanner::new(segment).map_err(OpenError::io("measure", &segment.path))?;
@@ -281,15 +281,8 @@ pub(crate) fn index_of(segment: &Segment, segment_size_bytes: u64) -> Result<Fro
         }
     }
     let frozen = index.freeze(segment.start, position);
-    Ok(Arc::try_unwrap(frozen).unwrap_or_else(|shared| Frozen {
-        segment_start: shared.segment_start,
-        data_end: shared.data_end,
-        runs: shared
-            .runs
-            .iter()
-            .map(|(name, run)| (name.clone(), run.clone()))
-            .collect::<Vec<(QueueName, Run)>>(),
-    }))
+    index.order(&frozen);
+    Ok(frozen)
 }
 
 fn corrupt(segment: &Segment, position: u64, found: &Nothing) -> OpenError {
@@ -356,6 +349,7 @@ impl Replay<'_> {
                 .map_err(OpenError::io("sync", &segment.path))?;
             if blank {
                 let frozen = self.index.freeze(segment.start, end);
+                self.index.order(&frozen);
                 segment.seal(end).map_err(OpenError::io("map", &segment.path))?;
                 self.index.replace(write_index(self.disk, self.layout, frozen));
                 position = segment.start + self.segment_size_bytes;

@@ -279,10 +279,15 @@ impl Writer {
         let frozen = self.shared.index.freeze(sealed.start, data_end);
         self.shared.submit(Job::Seal {
             segment: sealed,
-            frozen,
+            frozen: Arc::clone(&frozen),
         });
-        let checkpoint = self.checkpoint();
-        self.shared.submit(Job::Checkpoint(checkpoint));
+        let checkpoint = self
+            .shared
+            .checkpoint_without_queues(self.tail, self.last_store_ms, self.epoch);
+        self.shared.submit(Job::Checkpoint {
+            left: frozen,
+            checkpoint,
+        });
         Ok(())
     }
 
