@@ -10,7 +10,7 @@ use support::programs::{self, JavaLine, Program};
 use support::{Ports, alone, fresh_folder, number_from_env, say, wait_until};
 
 /// What the binary header codec changes is how every request and answer is written; these cases cover most of them.
-const CODEC_CASES: [&str; 12] = [
+const CODEC_CASES: [&str; 13] = [
     "sync",
     "async",
     "oneway",
@@ -23,6 +23,7 @@ const CODEC_CASES: [&str; 12] = [
     "offsets",
     "pull",
     "errors",
+    "transactions",
 ];
 
 #[test]

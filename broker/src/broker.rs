@@ -24,6 +24,7 @@ use crate::receive::Holds;
 use crate::state::{Change, State};
 use crate::timer::TimerTable;
 use crate::topic::{Creations, Floors, Listener, TopicTable};
+use crate::transaction::TransactionTable;
 
 /// One broker on one store. Everything it does is safe to call from many threads at once.
 ///
@@ -45,6 +46,8 @@ pub struct Broker {
     next_queue: AtomicU32,
     /// Held by whoever delivers timers, so that they are appended in the order in which they are due.
     pub(crate) deliveries: Mutex<()>,
+    /// Held by whoever asks producers what became of their transactions.
+    pub(crate) checks: Mutex<()>,
     ticks: Mutex<Ticks>,
 }
 
@@ -81,6 +84,10 @@ impl Broker {
             groups: GroupTable::new(),
             offsets: OffsetTable::new(),
             timers: TimerTable::default(),
+            transactions: TransactionTable::new(
+                options.transaction_timeout_ms,
+                options.transaction_check_interval_ms,
+            ),
             subscriptions: RememberedSubscriptions::default(),
             holds: Holds::new(options.limits.holds_max),
             listener: OnceLock::new(),
@@ -105,6 +112,7 @@ impl Broker {
             stamp,
             next_queue: AtomicU32::new(0),
             deliveries: Mutex::default(),
+            checks: Mutex::default(),
             ticks: Mutex::new(Ticks {
                 flush_ms: now_ms.saturating_add(options.offset_flush_interval_ms),
                 scan_ms: now_ms.saturating_add(options.limits.client_scan_interval_ms),

@@ -35,6 +35,8 @@ pub const SUBSCRIPTION_GROUP_NOT_EXIST: i32 = 26;
 pub const INVALID_PARAMETER: i32 = 29;
 /// The consumer group has no connected member.
 pub const CONSUMER_NOT_ONLINE: i32 = 206;
+/// Not allowed in this state.
+pub const ILLEGAL_OPERATION: i32 = 604;
 
 /// Values of `forbiddenType` beside [`NO_PERMISSION`] on a pull.
 pub mod forbidden {

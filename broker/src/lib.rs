@@ -3,7 +3,7 @@
 //! A [`Broker`] gives meaning to the engine's log: which topics exist, who consumes what and how far, what happens to a
 //! message that was sent, asked for, or sent back. It speaks plain types; frontends translate their protocols to them. Time
 //! comes from the engine's clock, completion through callbacks, and no thread or runtime is started here: whoever owns time
-//! calls [`Broker::tick`] and [`Broker::deliver_due`].
+//! calls [`Broker::tick`], [`Broker::deliver_due`] and [`Broker::check_transactions`].
 //!
 //! ```
 //! use std::sync::{Arc, mpsc};
@@ -77,6 +77,7 @@ pub mod stats;
 mod text;
 mod timer;
 pub mod topic;
+pub mod transaction;
 
 pub use broker::Broker;
 pub use options::{BrokerOptions, Limits};

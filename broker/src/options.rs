@@ -27,6 +27,14 @@ pub struct BrokerOptions {
     pub auto_create_group: bool,
     /// Queues of the template for new topics.
     pub default_topic_queues: u32,
+    /// Whether messages that are one half of a transaction are refused.
+    pub reject_transactions: bool,
+    /// How long a transaction may be pending before its producer is asked what became of it, unless its message says otherwise.
+    pub transaction_timeout_ms: i64,
+    /// How long after one question the next is asked.
+    pub transaction_check_interval_ms: i64,
+    /// How often a producer is asked before its transaction is given up.
+    pub transaction_checks_max: u32,
     /// How often dirty offsets become a state record.
     pub offset_flush_interval_ms: i64,
     /// An entry this near to the log's end counts as being in memory when the start of a new group on a young topic is decided,
@@ -52,6 +60,10 @@ impl BrokerOptions {
             auto_create_topic: true,
             auto_create_group: true,
             default_topic_queues: 8,
+            reject_transactions: false,
+            transaction_timeout_ms: 6_000,
+            transaction_check_interval_ms: 30_000,
+            transaction_checks_max: 15,
             offset_flush_interval_ms: 1_000,
             young_log_size_bytes: 256 << 20,
             message_id_seed: [0; 10],
@@ -103,6 +115,10 @@ pub struct Limits {
     pub timers_in_flight_max: usize,
     /// How long timers wait after a delivery was refused.
     pub timer_retry_ms: i64,
+    /// Most transactions that are pending; each takes memory while it is.
+    pub transactions_max: usize,
+    /// Most transactions whose producers are asked in one go.
+    pub transaction_checks_per_round: usize,
     /// Most queues whose offsets one state record holds.
     pub offsets_per_record_max: usize,
 }
@@ -132,6 +148,8 @@ impl Default for Limits {
             timers_max: 10_000_000,
             timers_in_flight_max: 4_096,
             timer_retry_ms: 100,
+            transactions_max: 1_000_000,
+            transaction_checks_per_round: 256,
             offsets_per_record_max: 4_096,
         }
     }

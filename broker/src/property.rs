@@ -14,6 +14,10 @@ pub(crate) const ORIGIN_MESSAGE_ID: &str = "ORIGIN_MESSAGE_ID";
 pub(crate) const CLUSTER: &str = "CLUSTER";
 pub(crate) const MSG_REGION: &str = "MSG_REGION";
 pub(crate) const TRACE_ON: &str = "TRACE_ON";
+pub(crate) const PGROUP: &str = "PGROUP";
+pub(crate) const TRANSACTION_ID: &str = "__transactionId__";
+pub(crate) const TRANSACTION_CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
+pub(crate) const CHECK_IMMUNITY_TIME: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 
 /// The properties that the broker cares for, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +37,7 @@ impl Names {
     pub(crate) const REAL_QID: Self = Self(1 << 9);
     pub(crate) const RETRY_TOPIC: Self = Self(1 << 10);
     pub(crate) const ORIGIN_MESSAGE_ID: Self = Self(1 << 11);
+    pub(crate) const PGROUP: Self = Self(1 << 12);
 
     /// What the broker writes itself, whatever the client says.
     pub(crate) const STAMPED: Self = Self::CLUSTER
@@ -64,6 +69,7 @@ impl Names {
             b"REAL_QID" => Self::REAL_QID,
             b"RETRY_TOPIC" => Self::RETRY_TOPIC,
             b"ORIGIN_MESSAGE_ID" => Self::ORIGIN_MESSAGE_ID,
+            b"PGROUP" => Self::PGROUP,
             _ => Self::NONE,
         }
     }

@@ -12,6 +12,8 @@ pub(crate) use heartbeat::{SYS_FLAG_UNIT, SYS_FLAG_UNIT_SUBSCRIBED};
 pub(crate) use registry::{ClientRegistry, Subscribed, Subscription};
 pub(crate) use remembered::RememberedSubscriptions;
 
+use crate::transaction::TransactionCheck;
+
 /// A connection, as a frontend has it. Calls come from any thread and must not block.
 pub trait ClientChannel: Debug + Send + Sync + 'static {
     /// A number that no other channel of this process has or had.
@@ -22,6 +24,10 @@ pub trait ClientChannel: Debug + Send + Sync + 'static {
 
     /// Tells the client that the members of `group` have changed, without waiting for an answer.
     fn notify_consumer_ids_changed(&self, group: &str);
+
+    /// Asks a producer what became of a transaction, without waiting for an answer: that is a request of its own. False if the
+    /// question was not sent, because the client is slow or gone.
+    fn check_transaction(&self, check: &TransactionCheck<'_>) -> bool;
 
     /// Closes the connection: the client has not been heard for too long.
     fn close(&self) {}

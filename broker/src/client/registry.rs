@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
@@ -23,6 +24,8 @@ pub(crate) struct ClientRegistry {
     producers: RwLock<HashMap<Arc<str>, HashMap<u64, Client>>>,
     channels: Mutex<HashMap<u64, ChannelGroups>>,
     hasher: FixedState,
+    /// Spreads questions over the producers of a group.
+    next_producer: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -130,6 +133,7 @@ impl ClientRegistry {
             producers: RwLock::default(),
             channels: Mutex::default(),
             hasher: FixedState::default(),
+            next_producer: AtomicUsize::new(0),
         }
     }
 
@@ -355,6 +359,14 @@ impl ClientRegistry {
             .get(group)
             .map(|clients| clients.values().cloned().collect())
             .unwrap_or_default()
+    }
+
+    /// One of a group's producers, each in turn.
+    pub(crate) fn any_producer(&self, group: &str) -> Option<Arc<dyn ClientChannel>> {
+        let producers = self.producers.read();
+        let clients = producers.get(group)?;
+        let turn = self.next_producer.fetch_add(1, Ordering::Relaxed) % clients.len().max(1);
+        clients.values().nth(turn).map(|client| client.channel.clone())
     }
 
     /// All consumer groups that have a member.

@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use kourou_engine::record::{EncodeError, EncodedRecords, Limits as RecordLimits, RecordDraft};
+use kourou_engine::record::{
+    EncodeError, EncodedRecords, Limits as RecordLimits, RecordDraft, SYS_FLAG_TRANSACTION_PREPARED,
+};
 
 use super::batch;
 use super::check::{Checked, Place};
 use super::sending::Call;
 use super::{BatchError, SendDone, SendError, SendReceipt, SendRequest, Sending};
 use crate::broker::Broker;
-use crate::name::SCHEDULE_TOPIC;
+use crate::name::{HALF_TOPIC, SCHEDULE_TOPIC};
 use crate::property::{self, Names, Properties};
 use crate::timer::DELAY_LEVEL_MAX;
 use crate::topic::TopicFilterType;
@@ -91,7 +93,10 @@ impl Broker {
 
         let mut without = Names::STAMPED;
         if delay_level > 0 {
-            without = without.and(Names::TIMER).and(Names::REAL);
+            without = without.and(Names::TIMER);
+        }
+        if delay_level > 0 || place.is_half {
+            without = without.and(Names::REAL);
         }
         let level_changes = place.is_dead || properties.delay_level > DELAY_LEVEL_MAX;
         if level_changes {
@@ -111,12 +116,23 @@ impl Broker {
             let level = if place.is_dead { -1 } else { DELAY_LEVEL_MAX };
             property::push(text, property::DELAY, level.to_string().as_bytes());
         }
-        let (topic, queue_id) = if delay_level > 0 {
+        let mut flags = sys_flag(request, place);
+        let (topic, queue_id) = if place.is_half {
+            // A delay begins with the commit.
+            self.check_room_for_transaction()
+                .map_err(|max_transactions| SendError::TooManyTransactions { max_transactions })?;
+            let id = sending.receipt.transaction_id.as_bytes();
+            property::push(text, property::TRANSACTION_ID, id);
+            if !properties.present.intersects(Names::PGROUP) {
+                property::push(text, property::PGROUP, request.producer_group.as_bytes());
+            }
+            push_real_place(text, place);
+            flags |= SYS_FLAG_TRANSACTION_PREPARED;
+            (Cow::Borrowed(HALF_TOPIC), 0)
+        } else if delay_level > 0 {
             self.check_room_for_timer()
                 .map_err(|max_timers| SendError::TooManyTimers { max_timers })?;
-            let real_queue = place.queue_id.to_string();
-            property::push(text, property::REAL_TOPIC, place.topic.as_bytes());
-            property::push(text, property::REAL_QID, real_queue.as_bytes());
+            push_real_place(text, place);
             (Cow::Borrowed(SCHEDULE_TOPIC), (delay_level - 1) as u32)
         } else {
             (Cow::Borrowed(&*place.topic), place.queue_id)
@@ -126,7 +142,7 @@ impl Broker {
             topic: &topic,
             queue_id,
             flag: request.flag,
-            sys_flag: sys_flag(request, place),
+            sys_flag: flags,
             born_ms: request.born_ms,
             born_host: request.born_host,
             store_host: self.options.store_host,
@@ -228,6 +244,12 @@ impl Broker {
         }
         receipt.trace_on = self.options.trace_on;
     }
+}
+
+/// Where the message goes in the end.
+fn push_real_place(text: &mut Vec<u8>, place: &Place<'_>) {
+    property::push(text, property::REAL_TOPIC, place.topic.as_bytes());
+    property::push(text, property::REAL_QID, place.queue_id.to_string().as_bytes());
 }
 
 fn sys_flag(request: &SendRequest<'_>, place: &Place<'_>) -> i32 {

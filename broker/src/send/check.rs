@@ -36,6 +36,8 @@ pub(super) struct Place<'a> {
     pub(super) config: Arc<TopicConfig>,
     /// It has been tried often enough and goes to the dead letters.
     pub(super) is_dead: bool,
+    /// It is half of a transaction and becomes visible when that is committed.
+    pub(super) is_half: bool,
 }
 
 impl Broker {
@@ -65,6 +67,7 @@ impl Broker {
             });
         }
         let queue_id = self.queue_of_send(request, &config)?;
+        let mut is_half = false;
         if request.is_batch {
             check_batch(request, properties)?;
         } else {
@@ -73,9 +76,11 @@ impl Broker {
             {
                 return Ok(self.to_dead_letters(group));
             }
-            if properties.is_transaction && !(request.reconsume_times > 0 && properties.delay_level > 0)
-                || request.sys_flag & SYS_FLAG_TRANSACTION != 0
-            {
+            // A message that its consumer sends back was committed before.
+            let is_retry = request.reconsume_times > 0 && properties.delay_level > 0;
+            is_half = properties.is_transaction && !is_retry;
+            let is_flagged = request.sys_flag & SYS_FLAG_TRANSACTION != 0;
+            if is_half && self.options.reject_transactions || is_flagged && !properties.is_transaction {
                 return Err(SendError::TransactionForbidden {
                     broker: self.options.store_host,
                 });
@@ -86,6 +91,7 @@ impl Broker {
             queue_id,
             config,
             is_dead: false,
+            is_half,
         }))
     }
 
@@ -148,6 +154,7 @@ impl Broker {
                 queue_id: 0,
                 config,
                 is_dead: true,
+                is_half: false,
             }),
             None => Checked::Make(TopicConfig::new(topic, DLQ_QUEUES)),
         }

@@ -4,7 +4,7 @@
 //!  send ---> check ---> topic missing? create it, durable, and check again
 //!              |
 //!              v
-//!            place (retry limit -> dead letters; delay level -> schedule topic; queue)
+//!            place (retry limit -> dead letters; half of a transaction; delay level -> schedule topic; queue)
 //!              |
 //!              v
 //!            encode (properties changed on the way, once) ---> engine append ---> receipt
@@ -196,7 +196,7 @@ pub enum SendError {
         /// The group.
         group: String,
     },
-    /// Transactions are not served.
+    /// Transactions are not served, or the message is none and yet flagged as half of one.
     #[error("the broker[{broker}] sending transaction message is forbidden")]
     TransactionForbidden {
         /// The broker.
@@ -210,6 +210,14 @@ pub enum SendError {
     TooManyTimers {
         /// The limit.
         max_timers: usize,
+    },
+    /// As many transactions are pending as may.
+    #[error(
+        "the broker has {max_transactions} pending transactions, no more are allowed until some are decided"
+    )]
+    TooManyTransactions {
+        /// The limit.
+        max_transactions: usize,
     },
     /// The message cannot be stored as it is.
     #[error("the message is illegal, maybe msg body or properties length not matched: {0}")]
@@ -234,6 +242,7 @@ impl SendError {
             Self::TopicNotCreated(source) => source.response_code(),
             Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::TimerNotEnabled | Self::TooManyTimers { .. } => code::SYSTEM_ERROR,
+            Self::TooManyTransactions { .. } => code::SYSTEM_BUSY,
             Self::Illegal(_) | Self::IllegalBatch(_) => code::MESSAGE_ILLEGAL,
             Self::Store(source) => append_code(source),
         }

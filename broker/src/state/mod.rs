@@ -1,4 +1,4 @@
-//! What the broker derives from the log: topics, groups, offsets, timers. One composite view, one checkpoint.
+//! What the broker derives from the log: topics, groups, offsets, timers, transactions. One composite view, one checkpoint.
 //!
 //! A state record is one change. Its kind is the record's queue id, its payload begins with the version of the encoding:
 //!
@@ -10,9 +10,12 @@
 //! kind 5  offsets        u8 version, u32 count, then text group, text topic, u32 queue id, i64 offset for each
 //! kind 6  subscriptions  u8 version, text group, bool broadcasting, u32 count, then for each text topic, text expression,
 //!                        text its type, bool by class, i64 version, u32 count of tag hashes, i32 each
+//! kind 7  rolled back    u8 version, u64 position of the half message
+//! kind 8  checked        u8 version, u32 count, then for each u64 position of the half message, u32 how often its producer
+//!                        has been asked
 //!
 //! checkpoint             u32 magic, u16 version, then topics, floors, groups, offsets, timers,
-//!                        subscriptions, each as u64 size, bytes
+//!                        subscriptions, from version 2 on transactions, each as u64 size, bytes
 //! ```
 //!
 //! The checkpoint holds all that records before it meant, so that they may expire.
@@ -22,23 +25,30 @@ mod codec;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use kourou_engine::record::{RecordView, STATE_TOPIC, SYS_FLAG_TRANSACTION_MASK};
+use kourou_engine::record::{
+    RecordView, STATE_TOPIC, SYS_FLAG_TRANSACTION_COMMIT, SYS_FLAG_TRANSACTION_MASK,
+    SYS_FLAG_TRANSACTION_PREPARED,
+};
 use kourou_engine::{Arrival, View};
 
 pub(crate) use codec::{Fields, Writer};
 
 use crate::client::{MessageModel, RememberedSubscriptions, SubscriptionData};
 use crate::group::{GroupConfig, GroupTable};
-use crate::name::SCHEDULE_TOPIC;
+use crate::name::{CHECK_MAX_TIME_TOPIC, HALF_TOPIC, SCHEDULE_TOPIC};
 use crate::offset::OffsetTable;
+use crate::property;
 use crate::queue::QueueKey;
 use crate::receive::Holds;
 use crate::timer::{TimerTable, due_ms};
 use crate::topic::{Floors, Listener, TopicConfig, TopicTable};
+use crate::transaction::{Half, Outcome, TransactionTable};
 
 const VERSION: u8 = 1;
 const CHECKPOINT_MAGIC: u32 = u32::from_le_bytes(*b"KBst");
-const CHECKPOINT_VERSION: u16 = 1;
+const CHECKPOINT_VERSION: u16 = 2;
+/// The oldest that is read: it has no transactions.
+const CHECKPOINT_VERSION_MIN: u16 = 1;
 
 /// One change, as it is logged.
 #[derive(Debug)]
@@ -70,6 +80,16 @@ pub(crate) enum Change<'a> {
         message_model: MessageModel,
         news: &'a [&'a SubscriptionData],
     },
+    /// A transaction is rolled back.
+    RolledBack {
+        /// Position of the half message.
+        position: u64,
+    },
+    /// Producers have been asked what became of their transactions.
+    Checked {
+        /// Positions of half messages, and how often each has been asked for.
+        checks: &'a [(u64, u32)],
+    },
 }
 
 const TOPIC_PUT: u32 = 1;
@@ -78,6 +98,8 @@ const GROUP_PUT: u32 = 3;
 const GROUP_DELETE: u32 = 4;
 const OFFSETS: u32 = 5;
 const SUBSCRIBED: u32 = 6;
+const ROLLED_BACK: u32 = 7;
+const CHECKED: u32 = 8;
 
 impl Change<'_> {
     /// The record's kind and payload.
@@ -122,6 +144,18 @@ impl Change<'_> {
             } => {
                 RememberedSubscriptions::encode_news(group, *message_model, news, &mut out);
                 SUBSCRIBED
+            }
+            Self::RolledBack { position } => {
+                out.u64(*position);
+                ROLLED_BACK
+            }
+            Self::Checked { checks } => {
+                out.count(checks.len());
+                for (position, count) in *checks {
+                    out.u64(*position);
+                    out.u32(*count);
+                }
+                CHECKED
             }
         };
         (kind as u16, out.finish())
@@ -171,6 +205,7 @@ pub(crate) struct State {
     pub(crate) groups: GroupTable,
     pub(crate) offsets: OffsetTable,
     pub(crate) timers: TimerTable,
+    pub(crate) transactions: TransactionTable,
     pub(crate) subscriptions: RememberedSubscriptions,
     pub(crate) holds: Holds,
     pub(crate) listener: OnceLock<Arc<dyn Listener>>,
@@ -231,6 +266,13 @@ impl State {
                 }
             }
             SUBSCRIBED => self.subscriptions.apply(&mut fields)?,
+            ROLLED_BACK => self.transactions.ended(fields.u64()?, Outcome::RolledBack),
+            CHECKED => {
+                for _ in 0..fields.count()? {
+                    let (position, checks) = (fields.u64()?, fields.u32()?);
+                    self.transactions.checked(position, checks, store_ms);
+                }
+            }
             _ => return None,
         }
         Some(())
@@ -239,11 +281,16 @@ impl State {
 
 impl View for State {
     fn apply(&self, record: &RecordView<'_>) {
-        let origin = record.prepared_transaction_offset();
-        if origin > 0 && record.sys_flag() & SYS_FLAG_TRANSACTION_MASK == 0 {
-            self.timers.delivered(origin as u64);
-        }
         let topic = record.topic();
+        let transaction_flag = record.sys_flag() & SYS_FLAG_TRANSACTION_MASK;
+        if let Ok(origin @ 1..) = u64::try_from(record.prepared_transaction_offset()) {
+            match transaction_flag {
+                SYS_FLAG_TRANSACTION_COMMIT => self.transactions.ended(origin, Outcome::Committed),
+                0 if topic == CHECK_MAX_TIME_TOPIC => self.transactions.ended(origin, Outcome::GivenUp),
+                0 => self.timers.delivered(origin),
+                _ => {}
+            }
+        }
         if topic == STATE_TOPIC {
             let kind = record.queue_id();
             if self.apply_state(kind, record.body(), record.store_ms()).is_none() {
@@ -260,6 +307,16 @@ impl View for State {
             {
                 listener.timer_due(due_ms);
             }
+        } else if topic == HALF_TOPIC && transaction_flag == SYS_FLAG_TRANSACTION_PREPARED {
+            self.transactions.add(&Half {
+                position: record.position(),
+                group: record.property(property::PGROUP).unwrap_or_default(),
+                stored_ms: record.store_ms(),
+                size_bytes: record.size_bytes(),
+                immunity_s: record
+                    .property(property::CHECK_IMMUNITY_TIME)
+                    .and_then(|seconds| seconds.parse().ok()),
+            });
         }
     }
 
@@ -278,6 +335,7 @@ impl View for State {
             self.offsets.encode(),
             self.timers.encode(),
             self.subscriptions.encode(),
+            self.transactions.encode(),
         ] {
             out.section(&section);
         }
@@ -289,14 +347,14 @@ impl View for State {
         if fields.u32() != Some(CHECKPOINT_MAGIC) {
             return Err("it is not a broker's state".to_owned());
         }
-        match fields.u16() {
-            Some(CHECKPOINT_VERSION) => {}
+        let version = match fields.u16() {
+            Some(version @ CHECKPOINT_VERSION_MIN..=CHECKPOINT_VERSION) => version,
             found => {
                 return Err(format!(
-                    "it has version {found:?}, this program reads {CHECKPOINT_VERSION}"
+                    "it has version {found:?}, this program reads {CHECKPOINT_VERSION_MIN} to {CHECKPOINT_VERSION}"
                 ));
             }
-        }
+        };
         let mut section = |what: &str, restore: &dyn Fn(&mut Fields<'_>) -> Option<()>| {
             fields
                 .section()
@@ -309,6 +367,9 @@ impl View for State {
         section("offsets", &|fields| self.offsets.restore(fields))?;
         section("timers", &|fields| self.timers.restore(fields))?;
         section("subscriptions", &|fields| self.subscriptions.restore(fields))?;
+        if version >= 2 {
+            section("transactions", &|fields| self.transactions.restore(fields))?;
+        }
         if fields.is_empty() {
             Ok(())
         } else {

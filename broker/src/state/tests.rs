@@ -14,6 +14,7 @@ fn fresh() -> State {
         groups: GroupTable::new(),
         offsets: OffsetTable::new(),
         timers: TimerTable::default(),
+        transactions: TransactionTable::new(6_000, 30_000),
         subscriptions: RememberedSubscriptions::default(),
         holds: Holds::new(1),
         listener: OnceLock::new(),
@@ -167,7 +168,7 @@ fn a_state_of_another_version_is_named() {
     bytes[4] = 9;
     assert_eq!(
         fresh().restore(&bytes),
-        Err("it has version Some(9), this program reads 1".to_owned())
+        Err("it has version Some(9), this program reads 1 to 2".to_owned())
     );
     assert_eq!(
         fresh().restore(b"else"),

@@ -12,3 +12,4 @@ mod rig;
 mod send_backs;
 mod sends;
 mod topics;
+mod transactions;

@@ -12,6 +12,7 @@ use kourou_broker::receive::{
 };
 use kourou_broker::send::{SendError, SendReceipt, SendRequest};
 use kourou_broker::send_back::{SendBackError, SendBackRequest};
+use kourou_broker::transaction::TransactionCheck;
 use kourou_broker::{Broker, BrokerOptions, Text};
 use kourou_engine::clock::{Clock, ManualClock};
 use kourou_engine::disk::sim::{SimDisk, Survivors};
@@ -307,6 +308,10 @@ pub(crate) fn heartbeat(client_id: &str, group: &str, subscriptions: &[Subscript
 pub(crate) struct Channel {
     id: u64,
     pub(crate) notified: Mutex<Vec<String>>,
+    /// Positions of the transactions that it was asked for, and the messages.
+    pub(crate) asked: Mutex<Vec<(u64, Bytes)>>,
+    /// Whether it takes questions.
+    pub(crate) deaf: Mutex<bool>,
     pub(crate) closed: Mutex<bool>,
 }
 
@@ -315,6 +320,8 @@ impl Channel {
         Arc::new(Self {
             id,
             notified: Mutex::default(),
+            asked: Mutex::default(),
+            deaf: Mutex::default(),
             closed: Mutex::default(),
         })
     }
@@ -336,6 +343,14 @@ impl ClientChannel for Channel {
 
     fn notify_consumer_ids_changed(&self, group: &str) {
         self.notified.lock().push(group.to_owned());
+    }
+
+    fn check_transaction(&self, check: &TransactionCheck<'_>) -> bool {
+        if *self.deaf.lock() {
+            return false;
+        }
+        self.asked.lock().push((check.position, check.message.clone()));
+        true
     }
 
     fn close(&self) {

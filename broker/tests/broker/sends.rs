@@ -193,7 +193,10 @@ fn a_closed_broker_says_so() {
 
 #[test]
 fn checks_answer_with_the_protocols_codes() {
-    let rig = Rig::with(|options, _| options.limits.topics_max = 3);
+    let rig = Rig::with(|options, _| {
+        options.limits.topics_max = 3;
+        options.reject_transactions = true;
+    });
     rig.put("orders", "hi");
     assert_eq!(code_of(&rig, message("a b", "")), code::INVALID_PARAMETER);
     assert_eq!(code_of(&rig, message("", "")), code::INVALID_PARAMETER);

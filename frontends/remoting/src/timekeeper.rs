@@ -11,23 +11,26 @@ use crate::events::BrokerEvents;
 /// The longest sleep: a wall clock that is set forward must not delay what is due by more.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
-/// Does the broker's periodic work and delivers its timers when they are due, until `shutdown`. `events` must be the
+/// Does the broker's periodic work, delivers its timers and asks for its transactions when they are due, until `shutdown`. `events` must be the
 /// broker's listener.
 pub async fn keep_time(broker: Arc<Broker>, events: Arc<BrokerEvents>, shutdown: CancellationToken) {
     let mut timers = events.timers();
     loop {
         let next_tick_ms = broker.tick();
         let mut next_ms = next_tick_ms;
-        if let Some(due_ms) = broker.next_timer_ms() {
+        if let Some(due_ms) = next_due_ms(&broker) {
             next_ms = next_ms.min(due_ms);
             if due_ms <= broker.now_ms() {
-                let delivering = Arc::clone(&broker);
-                // The delayed records may have left the memory.
-                let delivered = tokio::task::spawn_blocking(move || delivering.deliver_due()).await;
-                next_ms = match delivered {
+                let working = Arc::clone(&broker);
+                // The records may have left the memory.
+                let worked = tokio::task::spawn_blocking(move || {
+                    let next_timer_ms = working.deliver_due();
+                    earlier(next_timer_ms, working.check_transactions())
+                });
+                next_ms = match worked.await {
                     Ok(next) => next.map_or(next_tick_ms, |due_ms| due_ms.min(next_tick_ms)),
                     Err(error) => {
-                        tracing::error!(%error, "delayed messages could not be delivered");
+                        tracing::error!(%error, "what is due could not be done");
                         next_tick_ms
                     }
                 };
@@ -42,4 +45,12 @@ pub async fn keep_time(broker: Arc<Broker>, events: Arc<BrokerEvents>, shutdown:
             () = shutdown.cancelled() => return,
         }
     }
+}
+
+fn next_due_ms(broker: &Broker) -> Option<i64> {
+    earlier(broker.next_timer_ms(), broker.next_transaction_check_ms())
+}
+
+fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
 }

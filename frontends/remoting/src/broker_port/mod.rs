@@ -12,6 +12,7 @@ mod runtime;
 mod send;
 mod send_back;
 mod topics;
+mod transaction;
 
 use std::sync::Arc;
 
@@ -123,6 +124,7 @@ impl BrokerHandler {
             RequestCode::GET_PRODUCER_CONNECTION_LIST => {
                 answer_with(request, reply, |r, c| clients::producer_connections(broker, r, c));
             }
+            RequestCode::END_TRANSACTION => transaction::end(port, request, reply),
             RequestCode::CONSUMER_SEND_MSG_BACK => send_back::send_back(port, request, reply),
             RequestCode::VIEW_MESSAGE_BY_ID => send_back::view(port, request, reply),
             RequestCode::LOCK_BATCH_MQ => answer_with(request, reply, |r, c| locks::lock(broker, r, c)),

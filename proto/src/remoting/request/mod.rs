@@ -11,6 +11,7 @@ mod pull;
 mod query;
 mod send;
 mod topic;
+mod transaction;
 
 pub use consumer::*;
 pub use group::*;
@@ -20,3 +21,4 @@ pub use pull::*;
 pub use query::*;
 pub use send::*;
 pub use topic::*;
+pub use transaction::*;

@@ -56,6 +56,7 @@ public final class Main {
         // The slow ones come first, the quick ones fill in beside them.
         Ordered.register(all);
         Consuming.register(all);
+        Transactions.register(all);
         Offsets.register(all);
         Pulling.register(all);
         Sending.register(all);

@@ -13,6 +13,8 @@ import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.TransactionListener;
+import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageQueue;
 
@@ -49,6 +51,15 @@ final class Run implements AutoCloseable {
         producer.setSendMsgTimeout(10_000);
         producer.setRetryTimesWhenSendFailed(0);
         producer.setRetryTimesWhenSendAsyncFailed(0);
+        return producer;
+    }
+
+    /** A producer of transactions that is not started. */
+    TransactionMQProducer transactional(String group, TransactionListener listener) {
+        TransactionMQProducer producer = new TransactionMQProducer(group);
+        own(producer);
+        producer.setSendMsgTimeout(10_000);
+        producer.setTransactionListener(listener);
         return producer;
     }
 

@@ -1,0 +1,183 @@
+//! What producers decide, made durable.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use kourou_engine::record::{
+    EncodedRecord, Limits as RecordLimits, RecordDraft, RecordView, SYS_FLAG_TRANSACTION_COMMIT,
+    SYS_FLAG_TRANSACTION_MASK, state,
+};
+
+use super::table::Begun;
+use super::{Decision, HalfError, TransactionError};
+use crate::broker::Broker;
+use crate::name::SCHEDULE_TOPIC;
+use crate::property::{Properties, REAL_QID, REAL_TOPIC};
+use crate::state::Change;
+use crate::timer::DELAY_LEVEL_MAX;
+
+/// A producer's decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndTransaction<'a> {
+    /// The producer's group.
+    pub group: Cow<'a, str>,
+    /// Position of the half message.
+    pub position: i64,
+    /// Its queue offset, as its sender was told.
+    pub queue_offset: i64,
+    /// What is decided.
+    pub decision: Decision,
+    /// Whether the producer was asked for it.
+    pub from_check: bool,
+}
+
+impl EndTransaction<'_> {
+    /// The same, to be kept.
+    pub fn into_owned(self) -> EndTransaction<'static> {
+        EndTransaction {
+            group: Cow::Owned(self.group.into_owned()),
+            ..self
+        }
+    }
+}
+
+impl Broker {
+    /// Ends a transaction. When `done` hears of success the decision is durable, and a committed message can be consumed or
+    /// waits for its time. The same decision once more succeeds and changes nothing, as long as it is remembered.
+    ///
+    /// May block on the disk if [`Broker::end_may_block`] says so.
+    pub fn end_transaction(
+        self: &Arc<Self>,
+        end: &EndTransaction<'_>,
+        done: impl FnOnce(Result<(), TransactionError>) + Send + 'static,
+    ) {
+        let begun = u64::try_from(end.position)
+            .map_err(|_| TransactionError::NotPending {
+                position: end.position,
+            })
+            .and_then(|position| {
+                let begun = self
+                    .state
+                    .transactions
+                    .begin(position, end, self.clock.now_ms())?;
+                Ok((position, begun))
+            });
+        let (position, size_bytes) = match begun {
+            Ok((position, Begun::Ours { size_bytes })) => (position, size_bytes),
+            Ok((_, Begun::Before)) => return done(Ok(())),
+            Err(error) => return done(Err(error)),
+        };
+        let record = match end.decision {
+            Decision::Rollback => {
+                let (kind, payload) = Change::RolledBack { position }.encode();
+                Ok(state(kind, &payload, self.clock.now_ms()))
+            }
+            Decision::Commit => self.committed(position, size_bytes),
+        };
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                self.state.transactions.give_back(position);
+                return done(Err(error));
+            }
+        };
+        let broker = self.clone();
+        self.engine.append(record, move |appended| {
+            if appended.is_err() {
+                broker.state.transactions.give_back(position);
+            }
+            done(appended.map(|_| ()).map_err(TransactionError::Store));
+        });
+    }
+
+    /// Whether [`Broker::end_transaction`] has to read what is no longer in memory.
+    pub fn end_may_block(&self, end: &EndTransaction<'_>) -> bool {
+        end.decision == Decision::Commit
+            && u64::try_from(end.position).is_ok_and(|position| !self.engine.is_hot(position))
+    }
+
+    /// Transactions that have not ended.
+    pub fn transactions_pending(&self) -> usize {
+        self.state.transactions.pending()
+    }
+
+    /// Whether one more transaction may be pending; the limit if not.
+    pub(crate) fn check_room_for_transaction(&self) -> Result<(), usize> {
+        let max_transactions = self.options.limits.transactions_max;
+        if self.state.transactions.pending() < max_transactions {
+            Ok(())
+        } else {
+            Err(max_transactions)
+        }
+    }
+
+    /// The record that commits the half message at `position`: the same message, in its real place or, with a delay level, where
+    /// delayed messages wait. Its properties stay as they are; clients look for those that made it a half.
+    fn committed(&self, position: u64, size_bytes: u32) -> Result<EncodedRecord, TransactionError> {
+        let unusable = |source| TransactionError::Half { position, source };
+        let bytes = self
+            .engine
+            .read(position, size_bytes)
+            .map_err(|error| unusable(error.into()))?;
+        let half = RecordView::parse(&bytes).map_err(|error| unusable(error.into()))?;
+        let place = place(&half).map_err(unusable)?;
+        let level = Properties::read(half.properties())
+            .delay_level
+            .clamp(0, DELAY_LEVEL_MAX);
+        let (topic, queue_id) = if level > 0 {
+            self.check_room_for_timer()
+                .map_err(|max_timers| TransactionError::TooManyTimers { max_timers })?;
+            (SCHEDULE_TOPIC, (level - 1) as u32)
+        } else {
+            place
+        };
+        self.record_of(
+            &half,
+            topic,
+            queue_id,
+            SYS_FLAG_TRANSACTION_COMMIT,
+            half.properties(),
+        )
+        .map_err(unusable)
+    }
+
+    /// The message of `half` as another record that names it.
+    pub(super) fn record_of(
+        &self,
+        half: &RecordView<'_>,
+        topic: &str,
+        queue_id: u32,
+        transaction_flag: i32,
+        properties: &[u8],
+    ) -> Result<EncodedRecord, HalfError> {
+        let record = RecordDraft {
+            topic,
+            queue_id,
+            flag: half.flag(),
+            sys_flag: half.sys_flag() & !SYS_FLAG_TRANSACTION_MASK | transaction_flag,
+            born_ms: half.born_ms(),
+            born_host: half.born_host(),
+            store_host: self.options.store_host,
+            reconsume_times: half.reconsume_times(),
+            // Positions are far from 2^63.
+            prepared_transaction_offset: i64::try_from(half.position()).unwrap_or(0),
+            body: half.body(),
+            properties,
+        };
+        // What was stored once is stored again, even if the limit is lower by now.
+        let limits = RecordLimits {
+            body_size_bytes_max: usize::MAX,
+        };
+        Ok(record.encode_within(&limits)?)
+    }
+}
+
+/// Where a half message goes when it is committed.
+pub(super) fn place<'a>(half: &RecordView<'a>) -> Result<(&'a str, u32), HalfError> {
+    let topic = half.property(REAL_TOPIC).ok_or(HalfError::NoPlace)?;
+    let queue_id = half
+        .property(REAL_QID)
+        .and_then(|id| id.parse().ok())
+        .ok_or(HalfError::NoPlace)?;
+    Ok((topic, queue_id))
+}
