@@ -102,13 +102,13 @@ impl Arrivals {
     }
 }
 
-/// One record's arrival.
-pub(crate) fn arrival<'a>(record: &RecordView<'a>) -> Arrival<'a> {
+/// The arrival of a record and its entry.
+pub(crate) fn arrival<'a>(record: &RecordView<'a>, slot: &Slot) -> Arrival<'a> {
     Arrival {
         topic: record.topic(),
         queue_id: record.queue_id(),
         queue_offset: record.queue_offset(),
-        tags_code: record.tags_code(),
+        tags_code: i64::from(slot.tags_code),
         properties: record.properties(),
     }
 }

@@ -24,7 +24,7 @@ use crate::error::{AppendError, StopReason};
 use crate::index::{QueueKey, QueueNo, Slot};
 use crate::limits::{APPEND_SIZE_BYTES_MAX, BLANK_SIZE_BYTES, STATE_RESERVE_BYTES};
 use crate::options::Threads;
-use crate::record::{RecordView, STATE_TOPIC, Unstamped, blank};
+use crate::record::{STATE_TOPIC, Unstamped, blank};
 use crate::segment::Segment;
 use crate::shared::{Job, Shared};
 
@@ -359,21 +359,24 @@ impl Writer {
     /// Makes a durable group visible and completes its callers.
     fn publish(&mut self, mut group: Group, buffer: AlignedBuf) {
         let bytes = buffer.freeze();
-        let view = self.shared.view.as_ref();
-        for record in group.records(&bytes) {
+        let shared = &self.shared;
+        let view = shared.view.as_ref();
+        let mut slots = group.slots.iter();
+        let arrivals = group.records(&bytes).filter_map(|record| {
             view.apply(&record);
-        }
-        self.shared.tail_cache.push(group.start, group.end, bytes.clone());
-        self.shared.index.publish(group.slots.drain(..));
-        self.shared.durable.raise(group.end);
-        self.shared.ahead.advance(group.end);
-        let indexed = group.records(&bytes).filter(RecordView::indexed);
-        self.arrivals
-            .with(indexed.map(|record| arrival(&record)), |arrivals| {
-                if !arrivals.is_empty() {
-                    view.arrived(arrivals);
-                }
-            });
+            let (_, slot) = record.indexed().then(|| slots.next())??;
+            Some(arrival(&record, slot))
+        });
+        self.arrivals.with(arrivals, |arrivals| {
+            shared.tail_cache.push(group.start, group.end, bytes.clone());
+            shared.index.publish(group.slots.iter().copied());
+            shared.durable.raise(group.end);
+            shared.ahead.advance(group.end);
+            if !arrivals.is_empty() {
+                view.arrived(arrivals);
+            }
+        });
+        group.slots.clear();
         group.complete();
         group.appended.clear();
         if group.appended.capacity() <= KEPT_APPENDS_MAX {

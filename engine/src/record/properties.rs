@@ -57,7 +57,15 @@ pub fn tags_code(tag: &str) -> i64 {
 
 /// The tags code of a record with this tag: 0 without one.
 pub(crate) fn tags_code_of(tag: Option<&[u8]>) -> i64 {
-    tag.map_or(0, |tag| tags_code(&String::from_utf8_lossy(tag)))
+    let Some(tag) = tag else { return 0 };
+    if tag.is_ascii() {
+        // Each byte is a unit of its own.
+        let hash = tag.iter().fold(0_i32, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(i32::from(*byte))
+        });
+        return i64::from(hash);
+    }
+    tags_code(&String::from_utf8_lossy(tag))
 }
 
 #[cfg(test)]
@@ -94,6 +102,13 @@ mod tests {
         );
         assert_eq!(find(b"\x02\x02", b"A"), None);
         assert_eq!(entries(b"").count(), 0);
+    }
+
+    #[test]
+    fn a_tag_in_bytes_hashes_as_its_text() {
+        for tag in ["", "TagA", "polygenelubricants", "\u{e9}", "a\u{1F600}b"] {
+            assert_eq!(tags_code_of(Some(tag.as_bytes())), tags_code(tag), "{tag}");
+        }
     }
 
     #[test]
