@@ -289,6 +289,53 @@ pub(crate) static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "reject-transactions",
+        short: None,
+        value: "BOOL",
+        default: "false",
+        help: "Refuse transactional messages",
+        apache: Some("rejectTransactionMessage"),
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.reject_transactions, text),
+    },
+    Key {
+        name: "transaction-timeout-ms",
+        short: None,
+        value: "MS",
+        default: "6000",
+        help: "How long a transaction may be undecided before its producer is asked",
+        apache: Some("transactionTimeOut"),
+        parts: BROKER,
+        set: |settings, text| milliseconds(&mut settings.transaction_timeout_ms, text),
+    },
+    Key {
+        name: "transaction-check-interval-ms",
+        short: None,
+        value: "MS",
+        default: "30000",
+        help: "How long after one question about a transaction the next is asked",
+        apache: Some("transactionCheckInterval"),
+        parts: BROKER,
+        set: |settings, text| milliseconds(&mut settings.transaction_check_interval_ms, text),
+    },
+    Key {
+        name: "transaction-checks",
+        short: None,
+        value: "COUNT",
+        default: "15",
+        help: "How often a producer is asked before its transaction is given up",
+        apache: Some("transactionCheckMax"),
+        parts: BROKER,
+        set: |settings, text| {
+            settings.transaction_checks = text
+                .parse()
+                .ok()
+                .filter(|count| *count <= TRANSACTION_CHECKS_MAX)
+                .ok_or("a number from 0 to 1000000")?;
+            Ok(())
+        },
+    },
+    Key {
         name: "log",
         short: None,
         value: "FILTER",
@@ -327,6 +374,12 @@ pub(crate) static KEYS: &[Key] = &[
 /// The most queues that a topic created by a send may have.
 const QUEUES_MAX: u32 = 1024;
 
+/// The most questions about one transaction.
+const TRANSACTION_CHECKS_MAX: u32 = 1_000_000;
+
+/// The longest time that can be set: a week.
+const MILLISECONDS_MAX: i64 = 7 * 24 * 3_600_000;
+
 /// What a segment may measure: it must hold the largest batch, and its index entries are kept in memory while it is written.
 const SEGMENT_SIZE_BYTES: std::ops::RangeInclusive<u64> = 8 << 20..=1 << 30;
 
@@ -346,6 +399,15 @@ fn size(text: &str) -> Option<u64> {
         .find_map(|(name, bytes)| Some((text.strip_suffix(name)?, bytes)))
         .unwrap_or((text, 1));
     count.trim_end().parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn milliseconds(into: &mut i64, text: &str) -> Result<(), &'static str> {
+    *into = text
+        .parse()
+        .ok()
+        .filter(|ms| (1..=MILLISECONDS_MAX).contains(ms))
+        .ok_or("milliseconds, 1 to 604800000")?;
+    Ok(())
 }
 
 fn boolean(into: &mut bool, text: &str) -> Result<(), &'static str> {

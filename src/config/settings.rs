@@ -43,6 +43,10 @@ pub(crate) struct Settings {
     pub(crate) auto_create_topics: bool,
     pub(crate) auto_create_groups: bool,
     pub(crate) default_queues: u32,
+    pub(crate) reject_transactions: bool,
+    pub(crate) transaction_timeout_ms: i64,
+    pub(crate) transaction_check_interval_ms: i64,
+    pub(crate) transaction_checks: u32,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -67,6 +71,10 @@ impl Default for Settings {
             auto_create_topics: true,
             auto_create_groups: true,
             default_queues: 8,
+            reject_transactions: false,
+            transaction_timeout_ms: 6_000,
+            transaction_check_interval_ms: 30_000,
+            transaction_checks: 15,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }

@@ -46,6 +46,10 @@ impl Opened {
         options.auto_create_topic = settings.auto_create_topics;
         options.auto_create_group = settings.auto_create_groups;
         options.default_topic_queues = settings.default_queues;
+        options.reject_transactions = settings.reject_transactions;
+        options.transaction_timeout_ms = settings.transaction_timeout_ms;
+        options.transaction_check_interval_ms = settings.transaction_check_interval_ms;
+        options.transaction_checks_max = settings.transaction_checks;
         options.message_id_seed = message_id_seed(advertised.ip());
         let disk = Arc::new(StdDisk::new(&settings.data, WriterKind::Auto));
         let broker = Broker::open(options, engine, disk, Arc::new(SystemClock))?;

@@ -9,3 +9,4 @@ mod names;
 mod pulls;
 mod sends;
 mod support;
+mod transactions;
