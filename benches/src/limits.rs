@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::time::SystemTime;
-use std::{fs, io};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::suite::LIMIT;
+use crate::suite::{self, LIMIT};
 
 /// The table of the figures that were measured since `started`; empty if there is none.
 ///
@@ -21,7 +21,7 @@ use crate::suite::LIMIT;
 /// Criterion's estimates cannot be read.
 pub fn table(started: SystemTime) -> Result<String, Box<dyn Error>> {
     let mut figures = Vec::new();
-    collect(&criterion_folder()?, started, &mut figures)?;
+    collect(&suite::estimates(), started, &mut figures)?;
     figures.sort_by_key(|figure| figure.when);
 
     // By group and value, in the order of the run.
@@ -85,16 +85,6 @@ fn time(ns: f64) -> String {
         ..1e6 => format!("{:.2} us", ns / 1e3),
         _ => format!("{:.2} ms", ns / 1e6),
     }
-}
-
-/// Where criterion leaves its estimates: in the target folder, two above the folder of this program.
-fn criterion_folder() -> io::Result<PathBuf> {
-    if let Some(home) = std::env::var_os("CRITERION_HOME") {
-        return Ok(home.into());
-    }
-    let own = std::env::current_exe()?;
-    let target = own.ancestors().nth(3).ok_or(io::ErrorKind::NotFound)?;
-    Ok(target.join("criterion"))
 }
 
 /// One measured function.

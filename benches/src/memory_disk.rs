@@ -1,7 +1,7 @@
 //! A disk that is memory and nothing more: what is measured over it is the code above the disk.
 //!
 //! Unlike the engine's simulated disk it keeps no durable image, no trace and no faults, so that a group write costs one copy and
-//! no allocation.
+//! no allocation. Zeros ahead of the log cost nothing: on a real disk another thread writes them.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,7 +18,44 @@ pub struct MemoryDisk {
 }
 
 #[derive(Debug, Default)]
-struct MemoryFile(RwLock<Vec<u8>>);
+struct MemoryFile(RwLock<Content>);
+
+#[derive(Debug, Default)]
+struct Content {
+    /// The bytes, and zeros behind them.
+    bytes: Vec<u8>,
+    size_bytes: usize,
+    /// A segment of the log: it grows by zeros alone, and records are written into them.
+    is_segment: bool,
+}
+
+/// Zeros that a segment is given at once.
+const SEGMENT_STEP_SIZE_BYTES: usize = 32 << 20;
+
+impl Content {
+    fn written(&self) -> &[u8] {
+        &self.bytes[..self.size_bytes]
+    }
+
+    fn write(&mut self, from: &[u8], position: usize) {
+        let end = position + from.len();
+        let grows = end > self.size_bytes;
+        if end > self.bytes.len() {
+            let step = if self.is_segment {
+                SEGMENT_STEP_SIZE_BYTES
+            } else {
+                0
+            };
+            self.bytes.resize(end + step, 0);
+        }
+        self.size_bytes = self.size_bytes.max(end);
+        if grows && self.is_segment {
+            debug_assert!(from.iter().all(|byte| *byte == 0), "a segment grows by zeros");
+        } else {
+            self.bytes[position..end].copy_from_slice(from);
+        }
+    }
+}
 
 impl MemoryDisk {
     fn with<T>(&self, run: impl FnOnce(&mut HashMap<PathBuf, Arc<MemoryFile>>) -> T) -> T {
@@ -28,7 +65,7 @@ impl MemoryDisk {
 
 impl MemoryFile {
     fn read<T>(&self, run: impl FnOnce(&[u8]) -> T) -> T {
-        run(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        run(self.0.read().unwrap_or_else(PoisonError::into_inner).written())
     }
 }
 
@@ -55,7 +92,11 @@ impl Disk for MemoryDisk {
             (Some(_), OpenMode::CreateNew) => Err(io::ErrorKind::AlreadyExists.into()),
             (Some(file), _) => Ok(Arc::clone(file) as Arc<dyn DiskFile>),
             (None, OpenMode::CreateNew) => {
-                let file = Arc::new(MemoryFile::default());
+                let content = Content {
+                    is_segment: path.parent().is_some_and(|dir| dir.ends_with("log")),
+                    ..Content::default()
+                };
+                let file = Arc::new(MemoryFile(RwLock::new(content)));
                 files.insert(path.to_owned(), Arc::clone(&file));
                 Ok(file as Arc<dyn DiskFile>)
             }
@@ -110,12 +151,7 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, from: &[u8], position: u64) -> io::Result<()> {
         let mut content = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let position = position as usize;
-        let end = position + from.len();
-        if content.len() < end {
-            content.resize(end, 0);
-        }
-        content[position..end].copy_from_slice(from);
+        content.write(from, position as usize);
         Ok(())
     }
 

@@ -90,3 +90,27 @@ pub fn all() -> impl Iterator<Item = &'static Path> {
 pub fn named(name: &str) -> Option<&'static Path> {
     all().find(|path| path.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_can_be_taken_again_and_again() {
+        for path in all() {
+            let mut opened = path.open().unwrap();
+            assert!(opened.size_bytes > 0, "{}", path.name);
+            for _ in 0..3 {
+                (opened.round)().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn names_differ() {
+        let mut names: Vec<_> = all().map(|path| path.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all().count());
+    }
+}

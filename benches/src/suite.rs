@@ -3,6 +3,7 @@
 //! A group that has a function whose name begins with [`LIMIT`] holds its other functions against it: what the machine can do at
 //! best with as many bytes, measured in the same run. [`crate::limits`] makes the table.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::Criterion;
@@ -16,7 +17,15 @@ pub fn criterion() -> Criterion {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
+        .output_directory(&estimates())
         .configure_from_args()
+}
+
+/// Where criterion leaves its estimates: in the target folder, two above the folder of this program.
+pub fn estimates() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let target = own.ancestors().nth(3).unwrap_or_else(|| Path::new("target"));
+    target.join("criterion")
 }
 
 /// A folder on the disk that the project is built on, gone when dropped.
