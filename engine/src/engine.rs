@@ -39,16 +39,18 @@ struct Inner {
     shared: Arc<Shared>,
     recovery: Recovery,
     writes_how: String,
-    /// Held until the writer is joined; with [`Threads::Manual`], used by whoever pumps.
-    writer: Mutex<Option<Running>>,
+    /// Used by the writer's thread, by whoever drives it in its place, or by whoever pumps.
+    writer: Arc<Mutex<Writer>>,
+    /// Until it is closed.
+    running: Mutex<Option<Running>>,
     /// Keeps other processes out. Released when the last handle goes.
     _lock: Box<dyn std::any::Any + Send + Sync>,
 }
 
 enum Running {
-    Manual(Box<Writer>),
+    Manual,
     Background {
-        writer: JoinHandle<Writer>,
+        writer: JoinHandle<()>,
         ahead: JoinHandle<()>,
         jobs: JoinHandle<()>,
     },
@@ -187,10 +189,11 @@ impl Engine {
                 }
             }
         }
+        let writer = Arc::new(Mutex::new(writer));
         let running = match threads {
-            Threads::Manual => Running::Manual(Box::new(writer)),
+            Threads::Manual => Running::Manual,
             Threads::Background => {
-                start(&shared, writer).map_err(OpenError::io("start threads for", &shared.layout.root))?
+                start(&shared, &writer).map_err(OpenError::io("start threads for", &shared.layout.root))?
             }
         };
         Ok(Self {
@@ -198,7 +201,8 @@ impl Engine {
                 shared,
                 recovery: recovered.report,
                 writes_how,
-                writer: Mutex::new(Some(running)),
+                writer,
+                running: Mutex::new(Some(running)),
                 _lock: lock,
             }),
         })
@@ -226,6 +230,33 @@ impl Engine {
         self.inner.shared.pending.push(Append { records, done });
     }
 
+    /// As [`Engine::append_with`], for a caller that has more to append: nobody is woken for it. It waits until
+    /// [`Engine::drive`], which must follow, or until somebody else appends.
+    pub fn enqueue(&self, records: EncodedRecords, done: Box<dyn AppendDone>) {
+        if records.is_empty() {
+            done.done(Ok(&[]), records);
+            return;
+        }
+        self.inner.shared.pending.push_quietly(Append { records, done });
+    }
+
+    /// Sees to it that what was enqueued gets written.
+    ///
+    /// If the log's writer is asleep and no more than a few small appends wait, this thread writes them, which takes as long as
+    /// one durable write, and completes them: on an idle log that takes half as long as waking the writer and being woken.
+    /// Otherwise the writer is woken, if need be, and this returns at once. With [`Threads::Manual`] it does nothing.
+    pub fn drive(&self) {
+        let shared = &self.inner.shared;
+        if !shared.pending.claim() {
+            return;
+        }
+        // Without the lock somebody else writes, who may not look for more.
+        if let Some(mut writer) = self.inner.writer.try_lock() {
+            writer.run_once();
+        }
+        shared.pending.wake();
+    }
+
     /// Appends a record. `done` is called as [`AppendDone::done`] would be.
     pub fn append(
         &self,
@@ -251,7 +282,8 @@ impl Engine {
     /// See [`AppendError`].
     pub fn append_blocking(&self, record: EncodedRecord) -> Result<Appended, AppendError> {
         let completion = Completion::new();
-        self.append(record, completion.sender());
+        self.enqueue(record.into(), Box::new(One(completion.sender())));
+        self.drive();
         self.pump();
         completion.wait()
     }
@@ -436,9 +468,9 @@ impl Engine {
     ///
     /// Completions run inside this call, and may append but not pump.
     pub fn pump(&self) {
-        let mut running = self.inner.writer.lock();
-        if let Some(Running::Manual(writer)) = running.as_mut() {
-            writer.run_pending();
+        let running = self.inner.running.lock();
+        if let Some(Running::Manual) = *running {
+            self.inner.writer.lock().run_pending();
             self.inner.shared.run_jobs_now();
             self.inner.shared.ahead.run_now();
         }
@@ -451,25 +483,26 @@ impl Engine {
     /// See [`CloseError`].
     pub fn close(&self) -> Result<(), CloseError> {
         let shared = &self.inner.shared;
-        let Some(running) = self.inner.writer.lock().take() else {
+        let Some(running) = self.inner.running.lock().take() else {
             return Ok(());
         };
         shared.pending.shut(Shut::Closed);
-        let writer = match running {
-            Running::Manual(mut writer) => {
-                writer.run_pending();
+        match running {
+            Running::Manual => {
+                self.inner.writer.lock().run_pending();
                 shared.run_jobs_now();
-                *writer
             }
             Running::Background { writer, ahead, jobs } => {
-                let writer = join(writer);
+                join(writer);
+                // Somebody may be writing in its place.
+                drop(self.inner.writer.lock());
                 shared.ahead.close();
                 join(ahead);
                 shared.submit(Job::End);
                 join(jobs);
-                writer
             }
-        };
+        }
+        let writer = self.inner.writer.lock();
         if let Some(Shut::Stopped(reason)) = shared.pending.why_shut() {
             return Err(CloseError::Stopped(reason));
         }
@@ -572,7 +605,7 @@ impl Engine {
 impl Drop for Inner {
     fn drop(&mut self) {
         // Without a close: end the threads as a kill would, but leave none behind.
-        let Some(running) = self.writer.get_mut().take() else {
+        let Some(running) = self.running.get_mut().take() else {
             return;
         };
         self.shared.pending.shut(Shut::Closed);
@@ -636,7 +669,7 @@ fn check(options: &Options) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn start(shared: &Arc<Shared>, mut writer: Writer) -> io::Result<Running> {
+fn start(shared: &Arc<Shared>, writer: &Arc<Mutex<Writer>>) -> io::Result<Running> {
     let spawn = |name: &str| {
         std::thread::Builder::new()
             .name(name.into())
@@ -650,9 +683,13 @@ fn start(shared: &Arc<Shared>, mut writer: Writer) -> io::Result<Running> {
         let shared = Arc::clone(shared);
         move || shared.run_jobs(Duration::from_millis(RELAXED_SYNC_INTERVAL_MS))
     })?;
-    let writer = spawn("kourou-log").spawn(move || {
-        writer.run();
-        writer
+    let writer = spawn("kourou-log").spawn({
+        let (shared, writer) = (Arc::clone(shared), Arc::clone(writer));
+        move || {
+            while shared.pending.wait() {
+                writer.lock().run_pending();
+            }
+        }
     })?;
     Ok(Running::Background { writer, ahead, jobs })
 }

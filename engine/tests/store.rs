@@ -157,12 +157,14 @@ fn the_next_segment_is_there_before_it_is_needed() {
 struct Keeps {
     given_back: std::sync::mpsc::Sender<(Box<Self>, EncodedRecords)>,
     positions: Vec<u64>,
+    thread: Option<std::thread::ThreadId>,
 }
 
 impl AppendDone for Keeps {
     fn done(mut self: Box<Self>, outcome: Result<&[Appended], AppendError>, records: EncodedRecords) {
         self.positions
             .extend(outcome.unwrap().iter().map(|appended| appended.position));
+        self.thread = Some(std::thread::current().id());
         let given_back = self.given_back.clone();
         given_back.send((self, records)).unwrap();
     }
@@ -175,6 +177,7 @@ fn an_append_gives_back_its_memory() {
     let mut keeps = Box::new(Keeps {
         given_back,
         positions: Vec::new(),
+        thread: None,
     });
     let mut records = EncodedRecords::new();
     for round in 1..4 {
@@ -193,6 +196,42 @@ fn an_append_gives_back_its_memory() {
     // Nothing to append is done at once.
     store.engine.append_with(records, keeps);
     assert_eq!(receiver.recv().unwrap().0.positions.len(), 9);
+}
+
+/// On an idle log an append is written by the thread that drives it; with more waiting, by the writer's.
+#[test]
+fn who_drives_an_idle_log_writes_it() {
+    let options = Options {
+        threads: Threads::Background,
+        ..small()
+    };
+    let store = Store::open(&SimDisk::new(), options).unwrap();
+    let me = std::thread::current().id();
+    let (given_back, receiver) = std::sync::mpsc::channel();
+    let append = |count: u64| {
+        for number in 0..count {
+            let body = harness::body(number, 100);
+            let mut records = EncodedRecords::new();
+            let draft = RecordDraft::new("orders", 0, &body);
+            records.push(&draft, &Limits::default()).unwrap();
+            let keeps = Keeps {
+                given_back: given_back.clone(),
+                positions: Vec::new(),
+                thread: None,
+            };
+            store.engine.enqueue(records, Box::new(keeps));
+        }
+        store.engine.drive();
+        let given_back = receiver.iter().take(count as usize);
+        given_back.map(|(keeps, _)| keeps.thread).collect::<Vec<_>>()
+    };
+    // The writer is asleep sooner or later.
+    while append(1) != [Some(me)] {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(append(100).iter().all(|thread| *thread != Some(me)));
+    assert!(store.messages()[&("orders".into(), 0)].len() > 100);
+    store.engine.close().unwrap();
 }
 
 #[test]

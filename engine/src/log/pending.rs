@@ -100,6 +100,10 @@ impl From<Shut> for AppendError {
     }
 }
 
+/// What a caller may write on its own thread: not more than it waits for gladly.
+const CLAIMED_APPENDS_MAX: usize = 4;
+const CLAIMED_SIZE_BYTES_MAX: u64 = 64 << 10;
+
 /// The queue in front of the writer, bounded in bytes.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -126,8 +130,17 @@ impl Pending {
         }
     }
 
-    /// Takes an append in, or tells its caller at once why not.
+    /// Takes an append in and wakes the writer, or tells the append's caller at once why not.
     pub(crate) fn push(&self, append: Append) {
+        self.take_in(append, true);
+    }
+
+    /// Takes an append in and wakes nobody; [`Pending::claim`] is to follow.
+    pub(crate) fn push_quietly(&self, append: Append) {
+        self.take_in(append, false);
+    }
+
+    fn take_in(&self, append: Append, wake: bool) {
         let size_bytes = append.records.size_bytes();
         let refused = {
             let mut state = self.state.lock();
@@ -141,8 +154,8 @@ impl Pending {
             } else {
                 state.size_bytes += size_bytes;
                 state.appends.push(append);
-                if std::mem::take(&mut state.writer_sleeps) {
-                    self.arrived.notify_one();
+                if wake {
+                    self.wake_writer(&mut state);
                 }
                 return;
             }
@@ -152,9 +165,36 @@ impl Pending {
         }
     }
 
-    /// Everything that waits, into `into`, which is empty; sleeps until there is something. `false` once it is shut and
-    /// empty.
-    pub(crate) fn take(&self, into: &mut Vec<Append>) -> bool {
+    /// Whether the caller may write what waits: little, and the writer sleeps. If more waits, the writer is woken.
+    pub(crate) fn claim(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.appends.is_empty() || !state.writer_sleeps {
+            return false;
+        }
+        let is_little =
+            state.appends.len() <= CLAIMED_APPENDS_MAX && state.size_bytes <= CLAIMED_SIZE_BYTES_MAX;
+        if !is_little {
+            self.wake_writer(&mut state);
+        }
+        is_little
+    }
+
+    /// Wakes the writer if something waits.
+    pub(crate) fn wake(&self) {
+        let mut state = self.state.lock();
+        if !state.appends.is_empty() {
+            self.wake_writer(&mut state);
+        }
+    }
+
+    fn wake_writer(&self, state: &mut State) {
+        if std::mem::take(&mut state.writer_sleeps) {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Sleeps until something waits. `false` once it is shut and empty. For the writer's thread.
+    pub(crate) fn wait(&self) -> bool {
         let mut state = self.state.lock();
         while state.appends.is_empty() {
             if state.shut.is_some() {
@@ -163,13 +203,15 @@ impl Pending {
             state.writer_sleeps = true;
             self.arrived.wait(&mut state);
         }
-        state.take(into);
+        state.writer_sleeps = false;
         true
     }
 
-    /// Everything that waits, without sleeping.
-    pub(crate) fn take_now(&self, into: &mut Vec<Append>) {
-        self.state.lock().take(into);
+    /// Everything that waits, into `into`, which is empty.
+    pub(crate) fn take(&self, into: &mut Vec<Append>) {
+        let mut state = self.state.lock();
+        std::mem::swap(&mut state.appends, into);
+        state.size_bytes = 0;
     }
 
     /// From now on nothing is taken; what waits is still the writer's. The first reason stays.
@@ -181,13 +223,5 @@ impl Pending {
 
     pub(crate) fn why_shut(&self) -> Option<Shut> {
         self.state.lock().shut.clone()
-    }
-}
-
-impl State {
-    fn take(&mut self, into: &mut Vec<Append>) {
-        std::mem::swap(&mut self.appends, into);
-        self.size_bytes = 0;
-        self.writer_sleeps = false;
     }
 }

@@ -31,7 +31,7 @@ use crate::shared::{Job, Shared};
 /// Lists of appends keep memory for this many; what a burst needed beyond it is given back.
 const KEPT_APPENDS_MAX: usize = 4096;
 
-/// The writer's own state. One thread has it.
+/// The writer's own state. One thread has it at a time.
 #[derive(Debug)]
 pub(crate) struct Writer {
     shared: Arc<Shared>,
@@ -92,22 +92,19 @@ impl Writer {
         }
     }
 
-    /// Writes until the log is shut and nothing waits.
-    pub(crate) fn run(&mut self) {
-        while self.shared.pending.take(&mut self.taken) {
-            self.write_taken();
-        }
-    }
-
     /// Writes all that waits now, and what their completions append.
     pub(crate) fn run_pending(&mut self) {
-        loop {
-            self.shared.pending.take_now(&mut self.taken);
-            if self.taken.is_empty() {
-                return;
-            }
-            self.write_taken();
+        while self.run_once() {}
+    }
+
+    /// Writes what waits now; whether there was anything.
+    pub(crate) fn run_once(&mut self) -> bool {
+        self.shared.pending.take(&mut self.taken);
+        if self.taken.is_empty() {
+            return false;
         }
+        self.write_taken();
+        true
     }
 
     /// The state that a checkpoint at the tail keeps.
@@ -390,7 +387,7 @@ impl Writer {
         tracing::error!(position, error = %source, "the commit log has stopped: a write failed");
         let reason = Arc::new(StopReason { position, source });
         self.shared.pending.shut(Shut::Stopped(Arc::clone(&reason)));
-        self.shared.pending.take_now(&mut self.taken);
+        self.shared.pending.take(&mut self.taken);
         for append in in_flight
             .into_iter()
             .chain(self.waiting.drain(..))
