@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use kourou_broker::client::HeartbeatData;
 use kourou_broker::receive::{PullOutcome, PullRequest};
-use kourou_broker::send::SendRequest;
+use kourou_broker::send::{SendReceipt, SendRequest};
+use kourou_broker::transaction::{Decision, EndTransaction, TransactionError};
 use proptest::prelude::*;
 
 use crate::rig::{Channel, Rig, heartbeat, message, properties, pull_tagged, text, views};
@@ -15,7 +17,16 @@ enum Step {
         queue_id: u8,
         tag: u8,
         delay_level: u8,
+        is_half: bool,
     },
+    /// Ends one of the transactions that there are or were.
+    End {
+        which: u8,
+        is_commit: bool,
+        /// Or with another decision behind it, while the first is on its way.
+        twice: bool,
+    },
+    Check,
     Commit {
         queue_id: u8,
         offset: u8,
@@ -32,8 +43,13 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0_u8..2, 0_u8..3, 0_u8..3, prop_oneof![3 => Just(0_u8), 1 => 1_u8..4])
-            .prop_map(|(topic, queue_id, tag, delay_level)| Step::Send { topic, queue_id, tag, delay_level }),
+        8 => (0_u8..2, 0_u8..3, 0_u8..3, prop_oneof![3 => Just(0_u8), 1 => 1_u8..4], prop::bool::weighted(0.3))
+            .prop_map(|(topic, queue_id, tag, delay_level, is_half)| {
+                Step::Send { topic, queue_id, tag, delay_level, is_half }
+            }),
+        4 => (any::<u8>(), any::<bool>(), any::<bool>())
+            .prop_map(|(which, is_commit, twice)| Step::End { which, is_commit, twice }),
+        2 => Just(Step::Check),
         4 => (0_u8..3, any::<u8>(), any::<bool>())
             .prop_map(|(queue_id, offset, answered)| Step::Commit { queue_id, offset, answered }),
         2 => Just(Step::Tick),
@@ -47,9 +63,19 @@ fn step() -> impl Strategy<Value = Step> {
 /// Due time, number, topic and queue, body and tag.
 type Timer = (i64, usize, (u8, u8), (String, u8));
 
+/// A message that was sent as half of a transaction.
+struct Half {
+    receipt: SendReceipt,
+    queue: (u8, u8),
+    message: (String, u8),
+    delay_level: u8,
+    ended: Option<Decision>,
+}
+
 /// What should be there.
 #[derive(Default)]
 struct Model {
+    halves: Vec<Half>,
     /// Bodies and tags by topic and queue, in order.
     queues: BTreeMap<(u8, u8), Vec<(String, u8)>>,
     timers: Vec<Timer>,
@@ -57,6 +83,8 @@ struct Model {
     live: BTreeMap<u8, i64>,
     durable: BTreeMap<u8, i64>,
     sent: usize,
+    /// Timers so far.
+    stored: usize,
 }
 
 fn topic(topic: u8) -> &'static str {
@@ -72,7 +100,67 @@ impl Model {
         }
     }
 
+    /// A message becomes visible, now or later.
+    fn show(&mut self, now_ms: i64, queue: (u8, u8), message: (String, u8), delay_level: u8) {
+        if delay_level == 0 {
+            self.queues.entry(queue).or_default().push(message);
+        } else {
+            let delay_ms = kourou_broker::DELAY_LEVELS_MS[usize::from(delay_level) - 1];
+            // In the order in which they were stored under their delay, not in that in which they were sent.
+            self.stored += 1;
+            self.timers.push((now_ms + delay_ms, self.stored, queue, message));
+        }
+    }
+
+    fn end(&mut self, rig: &Rig, which: u8, decision: Decision, twice: bool) {
+        if self.halves.is_empty() {
+            return;
+        }
+        let at = usize::from(which) % self.halves.len();
+        let half = &self.halves[at];
+        let end = EndTransaction {
+            group: "producers".into(),
+            position: half.receipt.position as i64,
+            queue_offset: half.receipt.queue_offset as i64,
+            decision,
+            from_check: true,
+        };
+        let ended = rig.wait::<Result<(), TransactionError>>(|done| {
+            rig.broker.end_transaction(&end, done);
+            if twice {
+                let other = match decision {
+                    Decision::Commit => Decision::Rollback,
+                    Decision::Rollback => Decision::Commit,
+                };
+                let other = EndTransaction {
+                    decision: other,
+                    ..end.clone()
+                };
+                rig.broker.end_transaction(&other, |_| {});
+            }
+        });
+        match (half.ended, ended) {
+            (None, Ok(())) => {
+                self.halves[at].ended = Some(decision);
+                if decision == Decision::Commit {
+                    let half = &self.halves[at];
+                    let (queue, message, delay_level) = (half.queue, half.message.clone(), half.delay_level);
+                    self.show(rig.now_ms(), queue, message, delay_level);
+                }
+            }
+            (Some(before), Ok(())) => assert_eq!(before, decision),
+            (Some(before), Err(TransactionError::Ended { outcome, .. })) => {
+                assert_ne!(before, decision);
+                assert_eq!(outcome, before.into());
+            }
+            (Some(_), Err(TransactionError::NotPending { .. })) => {}
+            (before, answer) => panic!("after {before:?} {decision:?} was answered {answer:?}"),
+        }
+    }
+
     fn check(&self, rig: &Rig) {
+        let pending = self.halves.iter().filter(|half| half.ended.is_none()).count();
+        assert_eq!(rig.broker.transactions_pending(), pending);
         assert_eq!(rig.broker.timers_pending(), self.timers.len());
         for queue_id in 0..3 {
             let offset = rig.broker.committed_offset("g", "even", queue_id.into(), false);
@@ -127,7 +215,11 @@ fn consume(rig: &Rig, topic: &str, queue_id: u8, tag: u8) -> Vec<String> {
 }
 
 fn start(rig: &Rig) {
-    rig.beat(&Channel::new(1), &heartbeat("c", "g", &[]));
+    let data = HeartbeatData {
+        producer_groups: vec!["producers".to_owned()],
+        ..heartbeat("c", "g", &[])
+    };
+    rig.beat(&Channel::new(1), &data);
 }
 
 proptest! {
@@ -137,6 +229,9 @@ proptest! {
     fn as_the_model_says(steps in proptest::collection::vec(step(), 1..60)) {
         let mut rig = Rig::with(|options, engine| {
             options.limits.pull_scan_entries_max = 4;
+            options.transaction_timeout_ms = 1_000;
+            options.transaction_check_interval_ms = 500;
+            options.transaction_checks_max = 1_000;
             engine.segment_size_bytes = 64 << 10;
         });
         let mut model = Model::default();
@@ -146,23 +241,34 @@ proptest! {
         }
         for step in steps {
             match step {
-                Step::Send { topic: topic_no, queue_id, tag, delay_level } => {
+                Step::Send { topic: topic_no, queue_id, tag, delay_level, is_half } => {
                     model.sent += 1;
                     let body = format!("{:04}{}", model.sent, "x".repeat(model.sent * 37 % 2_000));
                     let (tag_text, level_text) = (format!("t{tag}"), delay_level.to_string());
                     let request = SendRequest {
                         queue_id: queue_id.into(),
-                        properties: properties(&[("TAGS", &tag_text), ("DELAY", &level_text)]),
+                        properties: properties(&[
+                            ("TAGS", &tag_text),
+                            ("DELAY", &level_text),
+                            ("TRAN_MSG", if is_half { "true" } else { "false" }),
+                        ]),
                         ..message(topic(topic_no), &body)
                     };
-                    rig.send(request).unwrap();
-                    let queue = (topic_no, queue_id);
-                    if delay_level == 0 {
-                        model.queues.entry(queue).or_default().push((body, tag));
+                    let receipt = rig.send(request).unwrap();
+                    let (queue, message) = ((topic_no, queue_id), (body, tag));
+                    if is_half {
+                        model.halves.push(Half { receipt, queue, message, delay_level, ended: None });
                     } else {
-                        let delay_ms = kourou_broker::DELAY_LEVELS_MS[usize::from(delay_level) - 1];
-                        model.timers.push((rig.now_ms() + delay_ms, model.sent, queue, (body, tag)));
+                        model.show(rig.now_ms(), queue, message, delay_level);
                     }
+                }
+                Step::End { which, is_commit, twice } => {
+                    let decision = if is_commit { Decision::Commit } else { Decision::Rollback };
+                    model.end(&rig, which, decision, twice);
+                }
+                Step::Check => {
+                    rig.broker.check_transactions();
+                    rig.pump();
                 }
                 Step::Commit { queue_id, offset, answered } => {
                     let (group, topic) = ("g".into(), "even".into());
