@@ -9,10 +9,12 @@
 //! counted over many rounds can be divided by them. The client keeps its requests as bytes and looks at no more of an answer than
 //! its length: it costs little and allocates nothing.
 
+use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::task::Poll;
 
 use bytes::BytesMut;
 use kourou_broker::topic::TopicConfig;
@@ -22,7 +24,6 @@ use kourou_engine::{Options, Threads};
 use kourou_proto::{Command, FrameDecoder, FrameLimits, ResponseCode};
 use kourou_remoting::{Limits, listen, serve_broker};
 use tokio::runtime::Runtime;
-use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 use crate::memory_disk::MemoryDisk;
@@ -105,8 +106,7 @@ impl Lockstep {
         }
         runtime.block_on(async {
             for _ in 0..TURNS_MAX {
-                // Comes back after the sockets were looked at and every task that had something to do has run.
-                yield_now().await;
+                turn().await;
                 broker.engine().pump();
                 let mut all = true;
                 for peer in &mut *peers {
@@ -146,6 +146,20 @@ impl Drop for Lockstep {
             eprintln!("the broker did not close: {error}");
         }
     }
+}
+
+/// Comes back after the sockets were looked at and every task that had something to do has run. Tokio's own `yield_now` allocates.
+async fn turn() {
+    let mut taken = false;
+    poll_fn(|context| {
+        if taken {
+            return Poll::Ready(());
+        }
+        taken = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn broker(address: SocketAddr) -> io::Result<Arc<Broker>> {
