@@ -18,8 +18,15 @@ use super::{AlignedBuf, BLOCK_SIZE_BYTES, Disk, DiskFile, Durability, GroupWrite
 use crate::limits::AHEAD_WRITE_BYTES;
 use crate::segment::map;
 
-/// What zeros are written from, past the page cache. It is only read, so it takes the memory of one page.
-static ZEROS: LazyLock<AlignedBuf> = LazyLock::new(|| AlignedBuf::zeroed(AHEAD_WRITE_BYTES as usize));
+/// What zeros are written from, past the page cache. They are written into it, so that it has pages of its own: those that nobody
+/// wrote are all the kernel's one page of zeros, which it looks up the slow way, one by one, at each write.
+static ZEROS: LazyLock<AlignedBuf> = LazyLock::new(|| {
+    let mut zeros = AlignedBuf::with_capacity(AHEAD_WRITE_BYTES as usize);
+    while zeros.len() < AHEAD_WRITE_BYTES as usize {
+        zeros.extend_from_slice(&[0; BLOCK_SIZE_BYTES]);
+    }
+    zeros
+});
 
 /// Which writer [`StdDisk`] makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
