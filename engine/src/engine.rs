@@ -242,18 +242,21 @@ impl Engine {
 
     /// Sees to it that what was enqueued gets written.
     ///
-    /// If the log's writer is asleep and no more than a few small appends wait, this thread writes them, which takes as long as
-    /// one durable write, and completes them: on an idle log that takes half as long as waking the writer and being woken.
+    /// If the log's writer is asleep and no more than a few small appends wait, for which space is there, this thread writes them,
+    /// which takes as long as one durable write, and completes them: on an idle log that takes half as long as waking the
+    /// writer and being woken.
     /// Otherwise the writer is woken, if need be, and this returns at once. With [`Threads::Manual`] it does nothing.
     pub fn drive(&self) {
         let shared = &self.inner.shared;
-        if !shared.pending.claim() {
+        let Some(size_bytes) = shared.pending.claim() else {
             return;
-        }
-        // Without the lock somebody else writes, who may not look for more.
-        if let Some(mut writer) = self.inner.writer.try_lock() {
+        };
+        if let Some(mut writer) = self.inner.writer.try_lock()
+            && writer.is_ready_for(size_bytes)
+        {
             writer.run_once();
         }
+        // Somebody else may be writing who looks for no more, and more may have come.
         shared.pending.wake();
     }
 

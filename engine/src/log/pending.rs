@@ -165,18 +165,19 @@ impl Pending {
         }
     }
 
-    /// Whether the caller may write what waits: little, and the writer sleeps. If more waits, the writer is woken.
-    pub(crate) fn claim(&self) -> bool {
+    /// The bytes that wait, if the caller may write them: few, and the writer sleeps. If more waits, the writer is woken.
+    pub(crate) fn claim(&self) -> Option<u64> {
         let mut state = self.state.lock();
         if state.appends.is_empty() || !state.writer_sleeps {
-            return false;
+            return None;
         }
         let is_little =
             state.appends.len() <= CLAIMED_APPENDS_MAX && state.size_bytes <= CLAIMED_SIZE_BYTES_MAX;
-        if !is_little {
-            self.wake_writer(&mut state);
+        if is_little {
+            return Some(state.size_bytes);
         }
-        is_little
+        self.wake_writer(&mut state);
+        None
     }
 
     /// Wakes the writer if something waits.

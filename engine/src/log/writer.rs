@@ -107,6 +107,11 @@ impl Writer {
         true
     }
 
+    /// Whether a group of so many bytes of records can be written with nothing else to wait for.
+    pub(crate) fn is_ready_for(&self, size_bytes: u64) -> bool {
+        self.room().holds(MARK_SIZE_BYTES + size_bytes)
+    }
+
     /// The state that a checkpoint at the tail keeps.
     pub(crate) fn checkpoint(&self) -> crate::view::checkpoint::Checkpoint {
         self.shared
