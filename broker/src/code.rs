@@ -31,6 +31,8 @@ pub const SUBSCRIPTION_NOT_EXIST: i32 = 24;
 pub const SUBSCRIPTION_NOT_LATEST: i32 = 25;
 /// There is no such group.
 pub const SUBSCRIPTION_GROUP_NOT_EXIST: i32 = 26;
+/// The group's filter on the topic does not compile.
+pub const FILTER_DATA_NOT_EXIST: i32 = 27;
 /// A parameter is out of its range.
 pub const INVALID_PARAMETER: i32 = 29;
 /// The consumer group has no connected member.

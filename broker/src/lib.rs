@@ -61,6 +61,7 @@
 mod broker;
 pub mod client;
 pub mod code;
+pub mod filter;
 pub mod group;
 mod ids;
 mod lock;

@@ -103,6 +103,8 @@ pub struct Limits {
     pub pull_cold_size_bytes_max: usize,
     /// Most queue entries that one filtered pull looks at.
     pub pull_scan_entries_max: usize,
+    /// Most bytes that one pull from the disk reads to look for messages that its filter wants; the first step always reads.
+    pub pull_scan_size_bytes_max: usize,
     /// A client that has not been heard for so long is gone.
     pub client_expiry_ms: i64,
     /// How often expired clients and locks are looked for.
@@ -142,6 +144,7 @@ impl Default for Limits {
             pull_cold_messages_max: 32,
             pull_cold_size_bytes_max: 256 << 10,
             pull_scan_entries_max: 800,
+            pull_scan_size_bytes_max: 4 << 20,
             client_expiry_ms: 120_000,
             client_scan_interval_ms: 10_000,
             lock_lease_ms: 60_000,

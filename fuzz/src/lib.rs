@@ -5,5 +5,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod broker;
 pub mod engine;
 pub mod proto;

@@ -9,6 +9,7 @@ mod group_commit;
 mod headers;
 mod reads;
 mod record;
+mod sql;
 
 use std::time::SystemTime;
 
@@ -21,6 +22,7 @@ fn main() {
     headers::headers(&mut criterion);
     filter::entries(&mut criterion);
     filter::pull(&mut criterion);
+    sql::evaluations(&mut criterion);
     group_commit::group_commit(&mut criterion);
     let in_turn = append::appends(&mut criterion);
     reads::hot(&mut criterion);

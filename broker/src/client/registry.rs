@@ -13,7 +13,7 @@ use super::{
     Client, ClientChannel, ConsumeFromWhere, ConsumeType, ConsumerConnections, ConsumerData, MessageModel,
     SubscriptionData,
 };
-use crate::receive::TagFilter;
+use crate::filter::{Filter, FilterError};
 
 /// Groups are spread over so many locks.
 const SHARDS: usize = 16;
@@ -50,14 +50,15 @@ struct ConsumerGroup {
 #[derive(Debug, Clone)]
 pub(crate) struct Subscription {
     pub(crate) data: Arc<SubscriptionData>,
-    pub(crate) filter: TagFilter,
+    /// Or why there is none: a heartbeat is served all the same, and the pulls are told.
+    pub(crate) filter: Result<Filter, Arc<FilterError>>,
 }
 
 impl Subscription {
     pub(super) fn new(data: &SubscriptionData) -> Self {
         Self {
             data: Arc::new(data.clone()),
-            filter: TagFilter::of_subscription(data),
+            filter: Filter::of_subscription(data).map_err(Arc::new),
         }
     }
 }

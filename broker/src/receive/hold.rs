@@ -14,8 +14,9 @@ use hashbrown::HashMap;
 use kourou_engine::Arrival;
 use parking_lot::Mutex;
 
-use super::{PullRequest, TagFilter};
+use super::PullRequest;
 use crate::broker::Broker;
+use crate::filter::Filter;
 use crate::queue::{QueueKey, QueueName};
 
 /// Queues are spread over so many locks.
@@ -71,7 +72,7 @@ pub(crate) struct Holds {
 struct Hold {
     id: u64,
     offset: u64,
-    filter: TagFilter,
+    filter: Filter,
     wake: Wake,
 }
 
@@ -92,7 +93,7 @@ impl Holds {
     }
 
     /// Registers a hold; `None` if there are too many.
-    fn add(&self, queue: &QueueName, offset: u64, filter: TagFilter, wake: Wake) -> Option<u64> {
+    fn add(&self, queue: &QueueName, offset: u64, filter: Filter, wake: Wake) -> Option<u64> {
         if self.count.fetch_add(1, Ordering::SeqCst) >= self.count_max {
             self.count.fetch_sub(1, Ordering::SeqCst);
             return None;
@@ -146,7 +147,8 @@ impl Holds {
                 continue;
             };
             let wanted = |hold: &mut Hold| {
-                hold.offset <= arrival.queue_offset && hold.filter.matches(arrival.tags_code)
+                hold.offset <= arrival.queue_offset
+                    && hold.filter.matches(arrival.tags_code, arrival.properties)
             };
             woken.extend(holds.extract_if(.., wanted).map(|hold| hold.wake));
             if holds.is_empty() {
@@ -203,7 +205,7 @@ impl Broker {
     }
 
     /// Whether a queue has a message from `offset` on that the filter wants; also if there are too many to look at.
-    fn has_match(&self, queue: &QueueName, offset: u64, filter: &TagFilter) -> bool {
+    fn has_match(&self, queue: &QueueName, offset: u64, filter: &Filter) -> bool {
         let Some(range) = self.queue_range(&queue.topic, queue.queue_id) else {
             return false;
         };
@@ -211,12 +213,20 @@ impl Broker {
             return false;
         }
         let scan_max = self.options.limits.pull_scan_entries_max;
-        if *filter == TagFilter::All || range.min > offset || range.max - offset > scan_max as u64 {
+        if matches!(filter, Filter::All) || range.min > offset || range.max - offset > scan_max as u64 {
             return true;
         }
         let mut entries = Vec::new();
         self.engine
             .entries(&queue.topic, queue.queue_id, offset, scan_max, &mut entries);
-        entries.iter().any(|entry| filter.matches(entry.tags_code))
+        entries.iter().any(|entry| {
+            filter.may_match(entry.tags_code)
+                && (!filter.reads_records()
+                    // What is on the disk is for the next pull to look at.
+                    || self
+                        .engine
+                        .read_hot(entry.position, entry.size_bytes)
+                        .is_none_or(|record| filter.matches_record(&record)))
+        })
     }
 }

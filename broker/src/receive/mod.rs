@@ -7,24 +7,25 @@
 //!                                                                            hold, woken by the arrival that matches
 //! ```
 
-mod filter;
+mod cold;
 mod hold;
 mod pull;
 mod scan;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kourou_engine::ReadError;
 use thiserror::Error;
 
-pub use filter::{ExpressionError, TagFilter};
+pub use cold::ColdPull;
 pub(crate) use hold::Holds;
 pub use hold::{HoldGuard, HoldResult};
-pub use pull::ColdPull;
 
 use crate::code;
+use crate::filter::FilterError;
 use crate::text::Text;
 
 /// One pull, as any frontend has it.
@@ -216,7 +217,10 @@ pub enum PullError {
     },
     /// The request's filter expression does not parse.
     #[error("parse the consumer's subscription failed: {0}")]
-    Expression(#[from] ExpressionError),
+    Expression(FilterError),
+    /// The filter of the group's subscription does not compile.
+    #[error("the consumer's filter does not compile: {0}")]
+    Filter(Arc<FilterError>),
     /// No consumer of the group has sent a heartbeat.
     #[error("the consumer's group info not exist")]
     GroupNotOnline,
@@ -232,7 +236,7 @@ pub enum PullError {
     /// The consumer has a newer subscription than the broker.
     #[error("the consumer's subscription not latest")]
     SubscriptionNotLatest,
-    /// Filters other than tags are not served.
+    /// Filters are tags or SQL92.
     #[error("The broker does not support consumer to filter message by {expression_type}")]
     FilterNotSupported {
         /// The language.
@@ -244,6 +248,24 @@ pub enum PullError {
 }
 
 impl PullError {
+    /// The refusal of a filter that the request itself has.
+    pub(crate) fn of_inline(error: FilterError) -> Self {
+        match error {
+            FilterError::UnknownLanguage { expression_type } => Self::FilterNotSupported { expression_type },
+            error => Self::Expression(error),
+        }
+    }
+
+    /// The refusal of a filter that was heard in a heartbeat.
+    pub(crate) fn of_heartbeat(error: Arc<FilterError>) -> Self {
+        match &*error {
+            FilterError::UnknownLanguage { expression_type } => Self::FilterNotSupported {
+                expression_type: expression_type.clone(),
+            },
+            _ => Self::Filter(error),
+        }
+    }
+
     /// The protocol's number for it.
     pub fn response_code(&self) -> i32 {
         match self {
@@ -254,7 +276,8 @@ impl PullError {
             Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::TopicNotExist { .. } => code::TOPIC_NOT_EXIST,
             Self::QueueNotExist { .. } => code::INVALID_PARAMETER,
-            Self::Expression(_) => code::SUBSCRIPTION_PARSE_FAILED,
+            Self::Expression(error) => error.response_code(),
+            Self::Filter(_) => code::FILTER_DATA_NOT_EXIST,
             Self::GroupNotOnline | Self::SubscriptionNotExist => code::SUBSCRIPTION_NOT_EXIST,
             Self::SubscriptionNotLatest => code::SUBSCRIPTION_NOT_LATEST,
             Self::FilterNotSupported { .. } | Self::Read(_) => code::SYSTEM_ERROR,

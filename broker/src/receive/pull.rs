@@ -1,18 +1,14 @@
 //! Pull: the checks, then the records.
 
-use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use kourou_engine::{IndexEntry, ReadError};
-
-use super::filter::is_tag;
+use super::cold::ColdPull;
 use super::scan::{Room, Scan, Visit};
-use super::{Empty, PullError, PullOutcome, PullPlace, PullRequest, PullStatus, Pulled, TagFilter};
+use super::{Empty, PullError, PullOutcome, PullPlace, PullRequest, PullStatus, Pulled};
 use crate::broker::Broker;
 use crate::client::{MessageModel, Subscribed, Subscription};
+use crate::filter::Filter;
 use crate::group::GroupConfig;
-use crate::text::Text;
 use crate::topic::{TopicConfig, perm};
 
 /// A pull that has passed the checks.
@@ -21,26 +17,7 @@ pub(crate) struct Admitted {
     pub(crate) topic: Arc<TopicConfig>,
     pub(crate) group: Arc<GroupConfig>,
     pub(crate) queue_id: u32,
-    pub(crate) filter: TagFilter,
-}
-
-/// A pull whose records are on the disk.
-pub struct ColdPull {
-    broker: Arc<Broker>,
-    admitted: Admitted,
-    place: PullPlace,
-    offset: u64,
-    messages_max: usize,
-}
-
-impl fmt::Debug for ColdPull {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ColdPull")
-            .field("topic", &self.admitted.topic.name)
-            .field("queue_id", &self.admitted.queue_id)
-            .field("offset", &self.offset)
-            .finish_non_exhaustive()
-    }
+    pub(crate) filter: Filter,
 }
 
 impl Broker {
@@ -113,6 +90,9 @@ impl Broker {
                 is_cold = records.is_empty();
                 return Visit::Left;
             };
+            if !admitted.filter.matches_record(&record) {
+                return Visit::Taken;
+            }
             size_bytes += record.len();
             if records.is_empty() {
                 records.reserve_exact(expected(&room, range.max - entry.queue_offset));
@@ -126,13 +106,13 @@ impl Broker {
         });
         if is_cold {
             let offset = place.next_offset;
-            return Ok(PullOutcome::Cold(ColdPull {
-                broker: self.clone(),
+            return Ok(PullOutcome::Cold(ColdPull::new(
+                self.clone(),
                 admitted,
                 place,
                 offset,
                 messages_max,
-            }));
+            )));
         }
         if records.is_empty() {
             return empty(PullStatus::NoMatchedMessage, place);
@@ -144,7 +124,7 @@ impl Broker {
         }))
     }
 
-    fn scan<'a>(&'a self, admitted: &'a Admitted, room: &Room, messages_max: usize) -> Scan<'a> {
+    pub(super) fn scan<'a>(&'a self, admitted: &'a Admitted, room: &Room, messages_max: usize) -> Scan<'a> {
         Scan {
             engine: &self.engine,
             topic: &admitted.topic.name,
@@ -201,31 +181,21 @@ impl Broker {
         })
     }
 
-    fn filter_of(&self, request: &PullRequest, group: &GroupConfig) -> Result<TagFilter, PullError> {
-        let (filter, expression_type) = match &request.subscription {
-            Some(inline) => (TagFilter::of_inline(inline)?, inline.expression_type.clone()),
-            None => {
-                let (message_model, subscription) = self.subscription_of(request)?;
-                if !group.consume_broadcast_enable && message_model == MessageModel::Broadcasting {
-                    return Err(PullError::BroadcastForbidden {
-                        group: request.group.clone(),
-                    });
-                }
-                if subscription.data.version < request.sub_version {
-                    return Err(PullError::SubscriptionNotLatest);
-                }
-                let expression_type = &subscription.data.expression_type;
-                if is_tag(expression_type) {
-                    return Ok(subscription.filter);
-                }
-                (subscription.filter, Text::from(expression_type.as_str()))
-            }
-        };
-        if is_tag(&expression_type) {
-            Ok(filter)
-        } else {
-            Err(PullError::FilterNotSupported { expression_type })
+    fn filter_of(&self, request: &PullRequest, group: &GroupConfig) -> Result<Filter, PullError> {
+        if let Some(inline) = &request.subscription {
+            return Filter::compile(&inline.expression_type, &inline.expression)
+                .map_err(PullError::of_inline);
         }
+        let (message_model, subscription) = self.subscription_of(request)?;
+        if !group.consume_broadcast_enable && message_model == MessageModel::Broadcasting {
+            return Err(PullError::BroadcastForbidden {
+                group: request.group.clone(),
+            });
+        }
+        if subscription.data.version < request.sub_version {
+            return Err(PullError::SubscriptionNotLatest);
+        }
+        subscription.filter.map_err(PullError::of_heartbeat)
     }
 }
 
@@ -248,70 +218,6 @@ impl Broker {
             }
             _ => Err(refusal),
         }
-    }
-}
-
-impl ColdPull {
-    /// Reads the records. Blocks on the disk; at most one batch of the size that [`crate::Limits`] names for the disk.
-    ///
-    /// # Errors
-    /// If the first record that is wanted cannot be read. A later one ends the batch and is reported by the next pull.
-    pub fn load(self) -> Result<PullOutcome, PullError> {
-        let Self {
-            broker,
-            admitted,
-            mut place,
-            offset,
-            messages_max,
-        } = self;
-        let room = Room::cold(&broker.options.limits, messages_max);
-        let mut entries: Vec<IndexEntry> = Vec::with_capacity(room.messages_max);
-        let mut wanted_bytes = 0;
-        place.next_offset = broker
-            .scan(&admitted, &room, messages_max)
-            .run(offset, |entry: &IndexEntry| {
-                if !room.fits(entries.len(), wanted_bytes, entry.size_bytes) {
-                    return Visit::Left;
-                }
-                wanted_bytes += entry.size_bytes as usize;
-                entries.push(*entry);
-                if entries.len() < room.messages_max {
-                    Visit::Taken
-                } else {
-                    Visit::TakenLast
-                }
-            });
-        let mut records: Vec<Bytes> = Vec::with_capacity(entries.len());
-        let read = broker.engine.read_many(&entries, &mut records);
-        let size_bytes = records.iter().map(Bytes::len).sum();
-        if let (Err(error), Some(unread)) = (read, entries.get(records.len())) {
-            // The next pull begins with it, and reports it.
-            place.next_offset = unread.queue_offset;
-            if records.is_empty() && !matches!(error, ReadError::Outside { .. }) {
-                return Err(PullError::Read(error));
-            }
-        }
-        if records.is_empty() {
-            let status = match entries.first() {
-                Some(unread) => {
-                    // Its segment expired since the range was looked up; the queue begins later by now.
-                    let min = broker.min_offset(&admitted.topic.name, admitted.queue_id);
-                    (place.min_offset, place.next_offset) = (min, min.max(unread.queue_offset + 1));
-                    PullStatus::MessageWasRemoving
-                }
-                None => PullStatus::NoMatchedMessage,
-            };
-            return Ok(PullOutcome::Empty(Empty {
-                status,
-                code: status.code(1),
-                place,
-            }));
-        }
-        Ok(PullOutcome::Found(Pulled {
-            records,
-            size_bytes,
-            place,
-        }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use kourou_engine::{Engine, IndexEntry};
 
-use super::TagFilter;
+use crate::filter::Filter;
 use crate::options::Limits;
 
 /// Entries looked at in one step when some may not match.
@@ -43,7 +43,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) topic: &'a str,
     pub(crate) queue_id: u32,
-    pub(crate) filter: &'a TagFilter,
+    pub(crate) filter: &'a Filter,
     /// Entries that may be looked at.
     pub(crate) entries_max: usize,
     /// Entries that are wanted; without a filter there is no need to look at more.
@@ -51,12 +51,12 @@ pub(crate) struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Gives `visit` the entries that match, from `offset` on, until it says stop, the bound is reached, or the queue ends.
+    /// Gives `visit` the entries that may match, from `offset` on, until it says stop, the bound is reached, or the queue ends.
     /// Returns the offset after the last entry that needs no second look: past what was visited or did not match.
     pub(crate) fn run(&self, offset: u64, mut visit: impl FnMut(&IndexEntry) -> Visit) -> u64 {
         let mut next = offset;
         let mut left = self.entries_max;
-        let step = if *self.filter == TagFilter::All {
+        let step = if matches!(self.filter, Filter::All) {
             self.wanted
         } else {
             FILTERED_STEP
@@ -69,7 +69,7 @@ impl Scan<'_> {
             let Some(last) = entries.last() else { return next };
             let after = last.queue_offset + 1;
             for entry in &entries {
-                if !self.filter.matches(entry.tags_code) {
+                if !self.filter.may_match(entry.tags_code) {
                     continue;
                 }
                 match visit(entry) {

@@ -4,6 +4,7 @@
 
 mod clients;
 mod delays;
+mod filters;
 mod histories;
 mod holds;
 mod offsets;

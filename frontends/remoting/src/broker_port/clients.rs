@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kourou_broker::Broker;
 use kourou_broker::client::{self, Client, ClientChannel};
-use kourou_broker::receive::TagFilter;
+use kourou_broker::filter::Filter;
 use kourou_proto::body::{
     CheckClientConfig, Connection, ConsumeFromWhere, ConsumeType, ConsumerConnection, ConsumerData,
     ConsumerList, HeartbeatData, MessageModel, ProducerConnection, SubscriptionData,
@@ -109,23 +109,13 @@ pub(super) fn consumer_ids(broker: &Arc<Broker>, request: &Command, success: Com
     Ok(success.with_body(ConsumerList { consumer_id_list }.encode()))
 }
 
-/// Clients ask this before they subscribe by anything but tags, which is not served.
+/// Clients ask this before they subscribe by anything but tags.
 pub(super) fn check_config(request: &Command, success: Command) -> Made {
-    let config = CheckClientConfig::decode(&request.body)?;
-    let subscription = config.subscription_data;
-    if !matches!(subscription.expression_type.as_str(), "" | "TAG") {
-        return Err(Refusal::new(
-            ResponseCode::SYSTEM_ERROR,
-            format!(
-                "The broker does not support consumer to filter message by {}",
-                subscription.expression_type
-            ),
-        ));
-    }
-    match TagFilter::parse(&subscription.sub_string) {
+    let subscription = CheckClientConfig::decode(&request.body)?.subscription_data;
+    match Filter::compile(&subscription.expression_type, &subscription.sub_string) {
         Ok(_) => Ok(success),
         Err(error) => Err(Refusal::new(
-            ResponseCode::SUBSCRIPTION_PARSE_FAILED,
+            ResponseCode::new(error.response_code()),
             error.to_string(),
         )),
     }

@@ -59,6 +59,7 @@ public final class Main {
         Transactions.register(all);
         Offsets.register(all);
         Pulling.register(all);
+        Filters.register(all);
         Sending.register(all);
         Content.register(all);
         Asking.register(all);
