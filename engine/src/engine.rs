@@ -260,6 +260,11 @@ impl Engine {
         shared.pending.wake();
     }
 
+    /// Has what was enqueued written by the log's writer. With [`Threads::Manual`] it does nothing.
+    pub fn hand_over(&self) {
+        self.inner.shared.pending.wake();
+    }
+
     /// Appends a record. `done` is called as [`AppendDone::done`] would be.
     pub fn append(
         &self,

@@ -208,7 +208,7 @@ fn who_drives_an_idle_log_writes_it() {
     let store = Store::open(&SimDisk::new(), options).unwrap();
     let me = std::thread::current().id();
     let (given_back, receiver) = std::sync::mpsc::channel();
-    let append = |count: u64| {
+    let append_and = |count: u64, see_to_it: fn(&Engine)| {
         for number in 0..count {
             let body = harness::body(number, 100);
             let mut records = EncodedRecords::new();
@@ -221,15 +221,18 @@ fn who_drives_an_idle_log_writes_it() {
             };
             store.engine.enqueue(records, Box::new(keeps));
         }
-        store.engine.drive();
+        see_to_it(&store.engine);
         let given_back = receiver.iter().take(count as usize);
         given_back.map(|(keeps, _)| keeps.thread).collect::<Vec<_>>()
     };
+    let append = |count| append_and(count, Engine::drive);
     // The writer is asleep sooner or later.
     while append(1) != [Some(me)] {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(append(100).iter().all(|thread| *thread != Some(me)));
+    let handed_over = append_and(1, Engine::hand_over);
+    assert!(handed_over.iter().all(|thread| *thread != Some(me)));
     assert!(store.messages()[&("orders".into(), 0)].len() > 100);
     store.engine.close().unwrap();
 }

@@ -9,7 +9,7 @@ use kourou_engine::record::{
 
 use super::batch;
 use super::check::{Checked, Place};
-use super::sending::Call;
+use super::sending::{Call, Waking};
 use super::{BatchError, SendDone, SendError, SendReceipt, SendRequest, Sending};
 use crate::broker::Broker;
 use crate::name::{HALF_TOPIC, SCHEDULE_TOPIC};
@@ -34,8 +34,34 @@ impl Broker {
     }
 
     /// The same in the memory of an earlier send. That one's `done` is told again, unless it was changed.
-    pub fn send_with<D: SendDone>(self: &Arc<Self>, request: SendRequest<'_>, mut sending: Box<Sending<D>>) {
-        sending.begin(request.is_batch);
+    pub fn send_with<D: SendDone>(self: &Arc<Self>, request: SendRequest<'_>, sending: Box<Sending<D>>) {
+        self.send_as(request, sending, Waking::Writer);
+    }
+
+    /// As [`Broker::send_with`], for a caller that has more to send: nobody is woken for it. It waits until [`Broker::settle`] or
+    /// [`Broker::hand_over`], one of which must follow, or until somebody else stores something.
+    pub fn queue_send<D: SendDone>(self: &Arc<Self>, request: SendRequest<'_>, sending: Box<Sending<D>>) {
+        self.send_as(request, sending, Waking::Nobody);
+    }
+
+    /// Sees to it that queued sends get written: here, which takes as long as one durable write, if they are few and the log is
+    /// idle; else by the log's writer. See [`Engine::drive`](kourou_engine::Engine::drive).
+    pub fn settle(&self) {
+        self.engine.drive();
+    }
+
+    /// Has queued sends written by the log's writer.
+    pub fn hand_over(&self) {
+        self.engine.hand_over();
+    }
+
+    fn send_as<D: SendDone>(
+        self: &Arc<Self>,
+        request: SendRequest<'_>,
+        mut sending: Box<Sending<D>>,
+        waking: Waking,
+    ) {
+        sending.begin(request.is_batch, waking);
         let properties = Properties::read(&request.properties);
         match self.check_send(&request, &properties) {
             Ok(Checked::Go(place)) if request.is_batch => {

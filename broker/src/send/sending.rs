@@ -34,6 +34,16 @@ pub struct Sending<D> {
     pub(super) properties: Vec<u8>,
     pub(super) records: EncodedRecords,
     is_batch: bool,
+    waking: Waking,
+}
+
+/// Who is woken by an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waking {
+    /// The log's writer.
+    Writer,
+    /// Nobody: the caller sees to that when it has appended all that it has.
+    Nobody,
 }
 
 impl<D: SendDone> Sending<D> {
@@ -54,6 +64,7 @@ impl<D: SendDone> Sending<D> {
             properties: Vec::new(),
             records: EncodedRecords::new(),
             is_batch: false,
+            waking: Waking::Writer,
         })
     }
 
@@ -63,8 +74,9 @@ impl<D: SendDone> Sending<D> {
     }
 
     /// Forgets an earlier send.
-    pub(super) fn begin(&mut self, is_batch: bool) {
+    pub(super) fn begin(&mut self, is_batch: bool, waking: Waking) {
         self.is_batch = is_batch;
+        self.waking = waking;
         self.records.clear();
         self.receipt.batch_positions.clear();
         self.receipt.transaction_id.clear();
@@ -82,7 +94,10 @@ impl<D: SendDone> Sending<D> {
     /// Appends the records that have been put in.
     pub(super) fn append_to(mut self: Box<Self>, engine: &Engine) {
         let records = std::mem::take(&mut self.records);
-        engine.append_with(records, self);
+        match self.waking {
+            Waking::Writer => engine.append_with(records, self),
+            Waking::Nobody => engine.enqueue(records, self),
+        }
     }
 }
 

@@ -50,9 +50,18 @@ impl IoThreads {
         Ok(started)
     }
 
-    /// Runs `task` on the next thread.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.runtimes.len();
+    /// How many threads there are.
+    pub(crate) fn count(&self) -> usize {
+        self.runtimes.len()
+    }
+
+    /// Whose turn it is to get a connection.
+    pub(crate) fn next(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.runtimes.len()
+    }
+
+    /// Runs `task` on a thread.
+    pub(crate) fn spawn_on(&self, at: usize, task: impl Future<Output = ()> + Send + 'static) {
         self.runtimes[at].spawn(task);
     }
 }
@@ -77,7 +86,7 @@ mod tests {
         let (names, ran) = std::sync::mpsc::channel();
         for _ in 0..4 {
             let names = names.clone();
-            threads.spawn(async move {
+            threads.spawn_on(threads.next(), async move {
                 let _ = names.send(std::thread::current().id());
                 std::future::pending::<()>().await;
             });

@@ -38,6 +38,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// What its connections run on, if not on the runtime that accepts them.
+    pub(crate) fn threads(&self) -> Option<&IoThreads> {
+        self.threads.as_deref()
+    }
+
     /// Lets its connections run on `threads`, and not on the runtime that accepts them.
     #[must_use]
     pub fn spread_over(mut self, threads: &Arc<IoThreads>) -> Self {
@@ -85,7 +90,7 @@ impl Complaints {
     }
 }
 
-/// Accepts until `shutdown`, then lets every connection answer what it has read, for as long as the limits say.
+/// Accepts until `shutdown`; a handler is made with the number of the thread that its connection runs on, if it has one. Then lets every connection answer what it has read, for as long as the limits say.
 pub(crate) async fn accept<H, F>(
     listener: Listener,
     port: &'static str,
@@ -94,7 +99,7 @@ pub(crate) async fn accept<H, F>(
     shutdown: CancellationToken,
 ) where
     H: Handler + 'static,
-    F: Fn(&Arc<Connection>) -> H,
+    F: Fn(&Arc<Connection>, Option<usize>) -> H,
 {
     let tasks = TaskTracker::new();
     let mut complaints = Complaints::default();
@@ -130,14 +135,15 @@ pub(crate) async fn accept<H, F>(
         // A port on all of IPv6 sees IPv4 peers as mapped addresses; messages shall carry what the peer calls itself.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let connection = Connection::new(next_connection_id(), peer, limits);
-        let handler = new_handler(&connection);
+        let thread = listener.threads.as_ref().map(|threads| threads.next());
+        let handler = new_handler(&connection, thread);
         let shutdown = shutdown.clone();
-        match &listener.threads {
+        match listener.threads.as_ref().zip(thread) {
             None => {
                 let driver = Driver::new(stream, connection, handler);
                 tasks.spawn(drive(driver, port, limits.drain, shutdown));
             }
-            Some(threads) => {
+            Some((threads, at)) => {
                 let stream = match stream.into_std() {
                     Ok(stream) => stream,
                     Err(error) => {
@@ -145,7 +151,7 @@ pub(crate) async fn accept<H, F>(
                         continue;
                     }
                 };
-                threads.spawn(tasks.track_future(async move {
+                let task = tasks.track_future(async move {
                     // Registered anew, with the thread that runs this.
                     match TcpStream::from_std(stream) {
                         Ok(stream) => {
@@ -154,7 +160,8 @@ pub(crate) async fn accept<H, F>(
                         }
                         Err(error) => tracing::warn!(%peer, port, %error, "a connection cannot be served"),
                     }
-                }));
+                });
+                threads.spawn_on(at, task);
             }
         }
     }

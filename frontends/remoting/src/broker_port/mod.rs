@@ -11,6 +11,7 @@ mod pull;
 mod runtime;
 mod send;
 mod send_back;
+mod settle;
 mod topics;
 mod transaction;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use kourou_broker::Broker;
 use kourou_broker::client::ClientChannel;
 use kourou_proto::{Command, RequestCode};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use send::{Sent, write_answer};
@@ -29,6 +31,7 @@ use crate::limits::Limits;
 use crate::listener::{self, Listener};
 use crate::refusal::{Refusal, answer, not_supported};
 use cold::ColdReads;
+use settle::Settling;
 
 /// What all connections of the port share.
 #[derive(Debug)]
@@ -52,18 +55,28 @@ pub async fn serve_broker(
         broker,
         cold_reads: ColdReads::new(limits.cold_reads_max),
     });
-    let new_handler = |connection: &Arc<Connection>| BrokerHandler {
+    let listener = listener.into();
+    let settling = listener
+        .threads()
+        .map(|threads| Settling::start(threads, &port.broker));
+    let new_handler = |connection: &Arc<Connection>, thread: Option<usize>| BrokerHandler {
         port: Arc::clone(&port),
+        settle: settling
+            .as_ref()
+            .zip(thread)
+            .and_then(|(settling, at)| settling.of_thread(at)),
         channel: Arc::clone(connection) as Arc<dyn ClientChannel>,
         finished: send::Finished::default(),
     };
-    listener::accept(listener.into(), "broker", limits, new_handler, shutdown).await;
+    listener::accept(listener, "broker", limits, new_handler, shutdown).await;
 }
 
 struct BrokerHandler {
     port: Arc<Port>,
     channel: Arc<dyn ClientChannel>,
     finished: send::Finished,
+    /// Tells a task of this thread that sends were queued; without one each send wakes the log's writer.
+    settle: Option<Arc<Notify>>,
 }
 
 impl Handler for BrokerHandler {
@@ -97,7 +110,7 @@ impl BrokerHandler {
         let broker = &port.broker;
         match request.code() {
             RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_MESSAGE | RequestCode::SEND_BATCH_MESSAGE => {
-                send::send(broker, request, reply, &mut self.finished);
+                send::send(broker, request, reply, &mut self.finished, self.settle.as_deref());
             }
             RequestCode::PULL_MESSAGE | RequestCode::LITE_PULL_MESSAGE => pull::pull(port, request, reply),
             RequestCode::UPDATE_CONSUMER_OFFSET => offsets::update(broker, request, reply),

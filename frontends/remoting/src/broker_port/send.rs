@@ -9,6 +9,8 @@ use kourou_proto::remoting::request::SendMessageHeader;
 use kourou_proto::remoting::response::SendMessageResponse;
 use kourou_proto::{Command, FieldError, HeaderFields, RequestCode, ResponseCode};
 
+use tokio::sync::Notify;
+
 use crate::connection::{Outgoing, ReplyHead, ReplyTo};
 use crate::refusal::Refusal;
 
@@ -75,10 +77,20 @@ impl Finished {
     }
 }
 
-pub(super) fn send(broker: &Arc<Broker>, request: &Command, reply: ReplyTo, finished: &mut Finished) {
-    match parse(request, &reply) {
-        Ok(parsed) => broker.send_with(parsed, finished.take(reply)),
-        Err(error) => Refusal::from(error).send(reply),
+pub(super) fn send(
+    broker: &Arc<Broker>,
+    request: &Command,
+    reply: ReplyTo,
+    finished: &mut Finished,
+    settle: Option<&Notify>,
+) {
+    match (parse(request, &reply), settle) {
+        (Ok(parsed), Some(settle)) => {
+            broker.queue_send(parsed, finished.take(reply));
+            settle.notify_one();
+        }
+        (Ok(parsed), None) => broker.send_with(parsed, finished.take(reply)),
+        (Err(error), _) => Refusal::from(error).send(reply),
     }
 }
 

@@ -45,7 +45,7 @@ pub async fn serve_name_server(
         clock,
         brokers: Mutex::default(),
     });
-    let new_handler = |_: &Arc<Connection>| NameHandler {
+    let new_handler = |_: &Arc<Connection>, _| NameHandler {
         port: Arc::clone(&port),
     };
     tokio::join!(

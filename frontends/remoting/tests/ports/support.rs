@@ -1,6 +1,7 @@
 //! A broker on a simulated disk behind a real port, and requests as clients make them.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use kourou_proto::remoting::response::{PullMessageResponse, SendMessageResponse}
 use kourou_proto::{Command, HeaderFields, RequestCode, ResponseCode};
 use kourou_remoting::client::{Client, Link};
 use kourou_remoting::{
-    BrokerEvents, Limits, NameServers, announce, keep_time, listen, serve_broker, serve_name_server,
+    BrokerEvents, IoThreads, Limits, Listener, NameServers, announce, keep_time, listen, serve_broker,
+    serve_name_server,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +29,7 @@ pub(crate) struct Node {
     pub(crate) broker_address: String,
     pub(crate) names_address: String,
     pub(crate) shutdown: CancellationToken,
+    _threads: Arc<IoThreads>,
 }
 
 impl Drop for Node {
@@ -56,8 +59,9 @@ pub(crate) async fn node_with(limits: Limits) -> Node {
     };
     tokio::spawn(announce(broker.clone(), events.clone(), to, shutdown.clone()));
     tokio::spawn(keep_time(broker.clone(), events, shutdown.clone()));
+    let threads = Arc::new(IoThreads::start(NonZeroUsize::MIN.saturating_add(1)).unwrap());
     tokio::spawn(serve_broker(
-        broker_port,
+        Listener::from(broker_port).spread_over(&threads),
         broker.clone(),
         limits,
         shutdown.clone(),
@@ -74,6 +78,7 @@ pub(crate) async fn node_with(limits: Limits) -> Node {
         broker_address: broker_address.to_string(),
         names_address,
         shutdown,
+        _threads: threads,
     }
 }
 
