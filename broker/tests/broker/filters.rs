@@ -1,13 +1,11 @@
 //! SQL92 filters: pulls, holds, heartbeats, restarts, refusals.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use kourou_broker::client::SubscriptionData;
 use kourou_broker::code;
-use kourou_broker::receive::{HoldGuard, HoldResult, InlineSubscription, PullOutcome, PullRequest, Pulled};
+use kourou_broker::receive::{HoldResult, InlineSubscription, PullOutcome, PullRequest, Pulled};
 use kourou_broker::send::SendRequest;
 
+use crate::bell::Bell;
 use crate::rig::{
     Channel, Got, Rig, heartbeat, message, properties, pull, pull_tagged, subscription, text, views,
 };
@@ -236,30 +234,6 @@ fn a_heartbeats_filter_outlives_the_connection_and_a_restart() {
     assert_eq!(drained(&rig, &request).0, ["9"]);
     rig.beat(&Channel::new(2), &subscribed("a > 6", 8));
     assert_eq!(drained(&rig, &request).0, ["7", "8", "9"]);
-}
-
-/// Counts wake-ups.
-#[derive(Clone, Default)]
-struct Bell(Arc<AtomicUsize>);
-
-impl Bell {
-    fn rung(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    fn hold(&self, rig: &Rig, request: &PullRequest) -> HoldResult {
-        let rings = self.0.clone();
-        rig.broker.hold(request, request.offset as u64, move || {
-            rings.fetch_add(1, Ordering::SeqCst);
-        })
-    }
-
-    fn held(&self, rig: &Rig, request: &PullRequest) -> HoldGuard {
-        match self.hold(rig, request) {
-            HoldResult::Held(guard) => guard,
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 #[test]

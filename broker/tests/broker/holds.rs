@@ -1,35 +1,9 @@
 //! Held pulls.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use kourou_broker::receive::{HoldResult, PullRequest};
 
-use kourou_broker::receive::{HoldGuard, HoldResult, PullRequest};
-
+use crate::bell::Bell;
 use crate::rig::{Rig, pull, pull_tagged};
-
-/// Counts wake-ups.
-#[derive(Clone, Default)]
-struct Bell(Arc<AtomicUsize>);
-
-impl Bell {
-    fn rung(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    fn hold(&self, rig: &Rig, request: &PullRequest) -> HoldResult {
-        let rings = self.0.clone();
-        rig.broker.hold(request, request.offset as u64, move || {
-            rings.fetch_add(1, Ordering::SeqCst);
-        })
-    }
-
-    fn held(&self, rig: &Rig, request: &PullRequest) -> HoldGuard {
-        match self.hold(rig, request) {
-            HoldResult::Held(guard) => guard,
-            other => panic!("{other:?}"),
-        }
-    }
-}
 
 #[test]
 fn only_the_arrival_that_matches_wakes() {

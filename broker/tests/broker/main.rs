@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod bell;
 mod clients;
 mod delays;
 mod filters;

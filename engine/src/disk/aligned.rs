@@ -31,16 +31,6 @@ impl AlignedBuf {
         buf
     }
 
-    /// As many zeros, rounded up to whole blocks. Many of them take no memory before they are written to.
-    pub fn zeroed(size_bytes: usize) -> Self {
-        let mut buf = Self {
-            bytes: BytesMut::zeroed(with_slack(size_bytes)),
-        };
-        buf.bytes.advance(to_boundary(&buf.bytes));
-        buf.truncate(size_bytes.next_multiple_of(BLOCK_SIZE_BYTES));
-        buf
-    }
-
     /// How many bytes it holds.
     pub fn len(&self) -> usize {
         self.bytes.len()
@@ -209,16 +199,6 @@ mod tests {
         let bytes = buf.freeze();
         assert_eq!(&bytes[..], b"xyc");
         assert_eq!(bytes.as_ptr(), at);
-    }
-
-    #[test]
-    fn zeros_are_aligned_whole_blocks() {
-        for (size, held) in [(0, 0), (1, 4096), (4096, 4096), (1 << 20, 1 << 20)] {
-            let buf = AlignedBuf::zeroed(size);
-            assert_aligned(&buf);
-            assert_eq!(buf.len(), held);
-            assert!(buf.as_slice().iter().all(|byte| *byte == 0));
-        }
     }
 
     #[test]

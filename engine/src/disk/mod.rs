@@ -147,14 +147,7 @@ pub trait DiskFile: Any + Debug + Send + Sync + 'static {
     /// # Errors
     /// Whatever the operating system says; how much was written is then unknown.
     fn write_zeros(&self, position: u64, size_bytes: u64) -> io::Result<()> {
-        let end = position.saturating_add(size_bytes);
-        let mut at = position;
-        while at < end {
-            let count = (end - at).min(ZEROS.len() as u64);
-            self.write_at(&ZEROS[..count as usize], at)?;
-            at += count;
-        }
-        Ok(())
+        in_pieces(&ZEROS, position, size_bytes, |zeros, at| self.write_at(zeros, at))
     }
 
     /// Makes everything written through *this handle* durable, the file's length included (fdatasync).
@@ -216,6 +209,23 @@ pub trait GroupWriter: Debug + Send {
 }
 
 static ZEROS: [u8; 16 << 10] = [0; 16 << 10];
+
+/// Writes `size_bytes` from `position` on with `write`, as much of `zeros` at a time as there is.
+fn in_pieces(
+    zeros: &[u8],
+    position: u64,
+    size_bytes: u64,
+    write: impl Fn(&[u8], u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let end = position.saturating_add(size_bytes);
+    let mut at = position;
+    while at < end {
+        let count = (end - at).min(zeros.len() as u64);
+        write(&zeros[..count as usize], at)?;
+        at += count;
+    }
+    Ok(())
+}
 
 /// What `finish` returns if nothing was started: a mistake of the caller's, answered as an error.
 fn nothing_in_flight() -> (AlignedBuf, io::Result<()>) {

@@ -14,7 +14,9 @@ use rustix::fs::OFlags;
 use super::blocking::{BlockingWriter, Route};
 use super::lock;
 use super::uring::UringWriter;
-use super::{AlignedBuf, BLOCK_SIZE_BYTES, Disk, DiskFile, Durability, GroupWriter, Listed, OpenMode};
+use super::{
+    AlignedBuf, BLOCK_SIZE_BYTES, Disk, DiskFile, Durability, GroupWriter, Listed, OpenMode, in_pieces,
+};
 use crate::limits::AHEAD_WRITE_BYTES;
 use crate::segment::map;
 
@@ -243,15 +245,9 @@ fn open_direct(path: &Path) -> io::Result<File> {
 }
 
 fn write_zeros(file: &File, position: u64, size_bytes: u64) -> io::Result<()> {
-    let zeros = ZEROS.as_slice();
-    let end = position.saturating_add(size_bytes);
-    let mut at = position;
-    while at < end {
-        let count = (end - at).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..count as usize], at)?;
-        at += count;
-    }
-    Ok(())
+    in_pieces(ZEROS.as_slice(), position, size_bytes, |zeros, at| {
+        file.write_all_at(zeros, at)
+    })
 }
 
 /// A file in `dir` to try writers on. Its name is gone by the time this returns.

@@ -8,7 +8,6 @@ use kourou_broker::send::{SendDone, SendError, SendRequest, Sending};
 use kourou_proto::remoting::request::SendMessageHeader;
 use kourou_proto::remoting::response::SendMessageResponse;
 use kourou_proto::{Command, FieldError, HeaderFields, RequestCode, ResponseCode};
-
 use tokio::sync::Notify;
 
 use crate::connection::{Outgoing, ReplyHead, ReplyTo};
