@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kourou_engine::clock::Clock;
@@ -12,19 +11,14 @@ use kourou_engine::record::state;
 use kourou_engine::{AppendError, CloseError, Engine, OpenError, Options};
 use parking_lot::Mutex;
 
-use crate::client::{ClientRegistry, RememberedSubscriptions};
-use crate::group::GroupTable;
+use crate::client::ClientRegistry;
 use crate::ids::MessageIds;
 use crate::lock::QueueLocks;
-use crate::offset::OffsetTable;
 use crate::options::BrokerOptions;
 use crate::property;
 use crate::queue::QueueKey;
-use crate::receive::Holds;
 use crate::state::{Change, State};
-use crate::timer::TimerTable;
-use crate::topic::{Creations, Floors, Listener, TopicTable};
-use crate::transaction::TransactionTable;
+use crate::topic::{Creations, Listener};
 
 /// One broker on one store. Everything it does is safe to call from many threads at once.
 ///
@@ -78,20 +72,7 @@ impl Broker {
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, OpenError> {
-        let state = Arc::new(State {
-            topics: TopicTable::built_in_by(&options),
-            floors: Floors::default(),
-            groups: GroupTable::new(),
-            offsets: OffsetTable::new(),
-            timers: TimerTable::default(),
-            transactions: TransactionTable::new(
-                options.transaction_timeout_ms,
-                options.transaction_check_interval_ms,
-            ),
-            subscriptions: RememberedSubscriptions::default(),
-            holds: Holds::new(options.limits.holds_max),
-            listener: OnceLock::new(),
-        });
+        let state = Arc::new(State::new(&options));
         let engine = Engine::open(engine_options, disk, clock.clone(), state.clone())?;
 
         let mut stamp = Vec::new();

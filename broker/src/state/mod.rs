@@ -14,8 +14,8 @@
 //! kind 8  checked        u8 version, u32 count, then for each u64 position of the half message, u32 how often its producer
 //!                        has been asked
 //!
-//! checkpoint             u32 magic, u16 version, then topics, floors, groups, offsets, timers,
-//!                        subscriptions, from version 2 on transactions, each as u64 size, bytes
+//! checkpoint             u32 magic, u16 version, then sections, each as u16 tag, u64 size, bytes. Versions 1 and 2 had no
+//!                        tags: there the sections are the first six and the first seven of the table, in its order
 //! ```
 //!
 //! The checkpoint holds all that records before it meant, so that they may expire.
@@ -37,6 +37,7 @@ use crate::client::{MessageModel, RememberedSubscriptions, SubscriptionData};
 use crate::group::{GroupConfig, GroupTable};
 use crate::name::{CHECK_MAX_TIME_TOPIC, HALF_TOPIC, SCHEDULE_TOPIC};
 use crate::offset::OffsetTable;
+use crate::options::BrokerOptions;
 use crate::property;
 use crate::queue::QueueKey;
 use crate::receive::Holds;
@@ -46,9 +47,64 @@ use crate::transaction::{Half, Outcome, TransactionTable};
 
 const VERSION: u8 = 1;
 const CHECKPOINT_MAGIC: u32 = u32::from_le_bytes(*b"KBst");
-const CHECKPOINT_VERSION: u16 = 2;
-/// The oldest that is read: it has no transactions.
+const CHECKPOINT_VERSION: u16 = 3;
+/// The oldest that is read.
 const CHECKPOINT_VERSION_MIN: u16 = 1;
+
+/// One part of a checkpoint.
+struct Section {
+    /// Never used again for anything else.
+    tag: u16,
+    name: &'static str,
+    encode: fn(&State) -> Writer,
+    restore: fn(&State, &mut Fields<'_>) -> Option<()>,
+}
+
+/// What a checkpoint consists of. A section that is missing was not known when it was written: that state stays empty.
+const SECTIONS: [Section; 7] = [
+    Section {
+        tag: 1,
+        name: "topics",
+        encode: |state| state.topics.encode(),
+        restore: |state, fields| state.topics.restore(fields),
+    },
+    Section {
+        tag: 2,
+        name: "floors",
+        encode: |state| state.floors.encode(),
+        restore: |state, fields| state.floors.restore(fields),
+    },
+    Section {
+        tag: 3,
+        name: "groups",
+        encode: |state| state.groups.encode(),
+        restore: |state, fields| state.groups.restore(fields),
+    },
+    Section {
+        tag: 4,
+        name: "offsets",
+        encode: |state| state.offsets.encode(),
+        restore: |state, fields| state.offsets.restore(fields),
+    },
+    Section {
+        tag: 5,
+        name: "timers",
+        encode: |state| state.timers.encode(),
+        restore: |state, fields| state.timers.restore(fields),
+    },
+    Section {
+        tag: 6,
+        name: "subscriptions",
+        encode: |state| state.subscriptions.encode(),
+        restore: |state, fields| state.subscriptions.restore(fields),
+    },
+    Section {
+        tag: 7,
+        name: "transactions",
+        encode: |state| state.transactions.encode(),
+        restore: |state, fields| state.transactions.restore(fields),
+    },
+];
 
 /// One change, as it is logged.
 #[derive(Debug)]
@@ -221,6 +277,24 @@ impl fmt::Debug for State {
 }
 
 impl State {
+    /// That of a new store.
+    pub(crate) fn new(options: &BrokerOptions) -> Self {
+        Self {
+            topics: TopicTable::built_in_by(options),
+            floors: Floors::default(),
+            groups: GroupTable::new(),
+            offsets: OffsetTable::new(),
+            timers: TimerTable::default(),
+            transactions: TransactionTable::new(
+                options.transaction_timeout_ms,
+                options.transaction_check_interval_ms,
+            ),
+            subscriptions: RememberedSubscriptions::default(),
+            holds: Holds::new(options.limits.holds_max),
+            listener: OnceLock::new(),
+        }
+    }
+
     fn apply_state(&self, kind: u32, payload: &[u8], store_ms: i64) -> Option<()> {
         let mut fields = Fields::new(payload);
         if fields.u8()? != VERSION {
@@ -279,6 +353,15 @@ impl State {
     }
 }
 
+impl State {
+    fn restore_section(&self, section: &Section, fields: &mut Fields<'_>) -> Result<(), String> {
+        fields
+            .section()
+            .and_then(|mut inside| (section.restore)(self, &mut inside).filter(|()| inside.is_empty()))
+            .ok_or_else(|| format!("its {} are damaged", section.name))
+    }
+}
+
 impl View for State {
     fn apply(&self, record: &RecordView<'_>) {
         let topic = record.topic();
@@ -328,16 +411,9 @@ impl View for State {
         let mut out = Writer::new();
         out.u32(CHECKPOINT_MAGIC);
         out.u16(CHECKPOINT_VERSION);
-        for section in [
-            self.topics.encode(),
-            self.floors.encode(),
-            self.groups.encode(),
-            self.offsets.encode(),
-            self.timers.encode(),
-            self.subscriptions.encode(),
-            self.transactions.encode(),
-        ] {
-            out.section(&section);
+        for section in &SECTIONS {
+            out.u16(section.tag);
+            out.section(&(section.encode)(self));
         }
         out.finish()
     }
@@ -355,20 +431,21 @@ impl View for State {
                 ));
             }
         };
-        let mut section = |what: &str, restore: &dyn Fn(&mut Fields<'_>) -> Option<()>| {
-            fields
-                .section()
-                .and_then(|mut section| restore(&mut section).filter(|()| section.is_empty()))
-                .ok_or_else(|| format!("its {what} are damaged"))
+        let untagged = match version {
+            1 => SECTIONS.iter().take(6),
+            2 => SECTIONS.iter().take(7),
+            _ => SECTIONS.iter().take(0),
         };
-        section("topics", &|fields| self.topics.restore(fields))?;
-        section("floors", &|fields| self.floors.restore(fields))?;
-        section("groups", &|fields| self.groups.restore(fields))?;
-        section("offsets", &|fields| self.offsets.restore(fields))?;
-        section("timers", &|fields| self.timers.restore(fields))?;
-        section("subscriptions", &|fields| self.subscriptions.restore(fields))?;
-        if version >= 2 {
-            section("transactions", &|fields| self.transactions.restore(fields))?;
+        for section in untagged {
+            self.restore_section(section, &mut fields)?;
+        }
+        while version >= 3 && !fields.is_empty() {
+            let tag = fields.u16();
+            let section = SECTIONS
+                .iter()
+                .find(|section| Some(section.tag) == tag)
+                .ok_or_else(|| format!("it has a section {tag:?}, which this program does not know"))?;
+            self.restore_section(section, &mut fields)?;
         }
         if fields.is_empty() {
             Ok(())

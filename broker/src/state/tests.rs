@@ -8,17 +8,7 @@ use crate::options::BrokerOptions;
 
 fn fresh() -> State {
     let options = BrokerOptions::new(std::net::SocketAddr::from(([127, 0, 0, 1], 10911)));
-    State {
-        topics: TopicTable::built_in_by(&options),
-        floors: Floors::default(),
-        groups: GroupTable::new(),
-        offsets: OffsetTable::new(),
-        timers: TimerTable::default(),
-        transactions: TransactionTable::new(6_000, 30_000),
-        subscriptions: RememberedSubscriptions::default(),
-        holds: Holds::new(1),
-        listener: OnceLock::new(),
-    }
+    State::new(&options)
 }
 
 fn apply(view: &State, kind: u16, payload: &[u8]) {
@@ -168,10 +158,46 @@ fn a_state_of_another_version_is_named() {
     bytes[4] = 9;
     assert_eq!(
         fresh().restore(&bytes),
-        Err("it has version Some(9), this program reads 1 to 2".to_owned())
+        Err("it has version Some(9), this program reads 1 to 3".to_owned())
     );
     assert_eq!(
         fresh().restore(b"else"),
         Err("it is not a broker's state".to_owned())
     );
+}
+
+#[test]
+fn checkpoints_of_earlier_versions_are_read() {
+    for (version, sections) in [(1, 6), (2, 7)] {
+        let mut old = Writer::new();
+        old.u32(CHECKPOINT_MAGIC);
+        old.u16(version);
+        let before = fresh();
+        run(&before, &Step::Group("g".to_owned(), false, 7));
+        for section in SECTIONS.iter().take(sections) {
+            old.section(&(section.encode)(&before));
+        }
+        let view = fresh();
+        assert_eq!(view.restore(&old.finish()), Ok(()));
+        assert_eq!(content(&view), content(&before));
+    }
+}
+
+#[test]
+fn a_section_that_is_not_known_is_refused() {
+    let mut out = Writer::new();
+    out.u32(CHECKPOINT_MAGIC);
+    out.u16(CHECKPOINT_VERSION);
+    out.u16(999);
+    out.section(&Writer::new());
+    assert_eq!(
+        fresh().restore(&out.finish()),
+        Err("it has a section Some(999), which this program does not know".to_owned())
+    );
+}
+
+#[test]
+fn tags_are_unique() {
+    let tags: std::collections::BTreeSet<u16> = SECTIONS.iter().map(|section| section.tag).collect();
+    assert_eq!(tags.len(), SECTIONS.len());
 }

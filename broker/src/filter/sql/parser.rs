@@ -24,8 +24,11 @@ use super::lexer::{Keyword, Kind, Lexer, Token};
 
 /// A longer expression is refused.
 const SIZE_BYTES_MAX: usize = 64 << 10;
-/// A tree or a text that is nested deeper is refused: both are walked recursively.
+/// A tree that is nested deeper is refused: it is walked recursively.
 pub(super) const DEPTH_MAX: usize = 64;
+/// A text that is nested deeper is refused, for the same reason. Any tree within its bound is printed within this one: each
+/// node opens at most a NOT and a parenthesis.
+pub(super) const TEXT_DEPTH_MAX: usize = 2 * DEPTH_MAX;
 /// An expression that speaks of more properties is refused: their values are found on the stack.
 pub(super) const PROPERTIES_MAX: usize = 64;
 
@@ -380,8 +383,8 @@ impl<'a> Parser<'a> {
     }
 
     fn descend(&mut self) -> Result<(), SqlError> {
-        if self.depth == DEPTH_MAX {
-            return Err(self.error_here(SqlReason::TooDeep { max: DEPTH_MAX }));
+        if self.depth == TEXT_DEPTH_MAX {
+            return Err(self.error_here(SqlReason::TooDeep { max: TEXT_DEPTH_MAX }));
         }
         self.depth += 1;
         Ok(())

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::parser::{DEPTH_MAX, PROPERTIES_MAX};
+use super::parser::{DEPTH_MAX, PROPERTIES_MAX, TEXT_DEPTH_MAX};
 use super::*;
 
 /// `a=1 b=x` as stored.
@@ -380,20 +380,24 @@ fn a_refusal_says_why_and_where() {
 #[test]
 fn depth_and_size_are_bounded() {
     let reason = |expression: &str| SqlFilter::parse(expression).map_err(|error| error.reason);
-    let too_deep = Err(SqlReason::TooDeep { max: DEPTH_MAX });
     let nested = |depth: usize| format!("{}TRUE{}", "(".repeat(depth), ")".repeat(depth));
-    assert!(reason(&nested(DEPTH_MAX)).is_ok());
+    assert!(reason(&nested(TEXT_DEPTH_MAX)).is_ok());
     for deep in [
-        nested(DEPTH_MAX + 1),
+        nested(TEXT_DEPTH_MAX + 1),
         nested(10_000),
         "NOT ".repeat(10_000),
         format!("{}a = 1", "- ".repeat(10_000)),
+    ] {
+        assert_eq!(reason(&deep), Err(SqlReason::TooDeep { max: TEXT_DEPTH_MAX }));
+    }
+    for deep in [
         format!("a{}", " = a".repeat(10_000)),
         format!("a{}", " IS NULL".repeat(5_000)),
         format!("a{}", " CONTAINS 'x'".repeat(5_000)),
         format!("{}a{}", "(b = ".repeat(DEPTH_MAX), ") <> c".repeat(DEPTH_MAX)),
+        format!("{}a", "NOT ".repeat(DEPTH_MAX + 1)),
     ] {
-        assert_eq!(reason(&deep), too_deep);
+        assert_eq!(reason(&deep), Err(SqlReason::TooDeep { max: DEPTH_MAX }));
     }
     // Wide is not deep.
     let wide = "a = 1 OR ".repeat(5_000) + "b = 2";
@@ -513,4 +517,21 @@ proptest! {
             filter.matches(&properties);
         }
     }
+}
+
+#[test]
+fn the_deepest_tree_is_printed_so_that_it_is_read() {
+    // Of all operators <> makes the most of a text: two nodes, and three openings when it is printed.
+    let chain = |length: usize| format!("a{}", " <> a".repeat(length));
+    let deepest = (1..)
+        .map(chain)
+        .map_while(|text| SqlFilter::parse(&text).ok())
+        .last();
+    let deepest = deepest.expect("there is one");
+    let printed = deepest.to_string();
+    assert_eq!(
+        printed.matches('(').count() + printed.matches("NOT").count(),
+        3 * DEPTH_MAX / 2 - 4
+    );
+    assert_eq!(SqlFilter::parse(&printed), Ok(deepest));
 }

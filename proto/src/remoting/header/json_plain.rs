@@ -87,11 +87,11 @@ impl<'a> Input<'a> {
         let mut value = 0_i64;
         let mut len = 0;
         while let Some(digit) = digits.get(len).filter(|digit| digit.is_ascii_digit()) {
-            value = value * 10 + i64::from(digit - b'0');
-            len += 1;
-            if len > DIGITS_MAX {
+            if len == DIGITS_MAX {
                 return None;
             }
+            value = value * 10 + i64::from(digit - b'0');
+            len += 1;
         }
         if len == 0 {
             return None;

@@ -228,6 +228,7 @@ fn what_machines_write_is_read_the_quick_way() {
         "{\"code\": 1}",
         "{\"code\":1,}",
         "{\"code\":99999999999}",
+        "{\"code\":9999999999999999999}",
         "{\"code\":\"1\"}",
         "{\"new\":1}",
         "{\"extFields\":{\"a\":1}}",
