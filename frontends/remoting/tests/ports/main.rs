@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod admin;
+mod codes;
 mod filters;
 mod groups;
 mod hostile;
