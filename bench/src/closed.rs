@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::answer::Answer;
 use crate::clock::Clock;
+use crate::commit::Commits;
 use crate::drive::Load;
 use crate::error::BenchError;
 use crate::latencies::Latencies;
@@ -59,6 +60,8 @@ struct Lane {
     quota: u64,
     slots: Vec<Slot>,
     free: Vec<usize>,
+    /// Of transactional sends.
+    commits: Option<Commits>,
 }
 
 /// A place for one request in flight; its index is the request's number on the wire.
@@ -76,6 +79,8 @@ pub(crate) struct LaneSpec {
     pub(crate) in_flight: usize,
     /// Requests to send at most.
     pub(crate) quota: u64,
+    /// What follows the answers, if the sends are transactional.
+    pub(crate) commits: Option<Commits>,
 }
 
 impl<'a> ClosedLoop<'a> {
@@ -92,6 +97,7 @@ impl<'a> ClosedLoop<'a> {
             quota: spec.quota,
             slots: vec![Slot::default(); spec.in_flight],
             free: (0..spec.in_flight).rev().collect(),
+            commits: spec.commits,
         };
         Ok(Self {
             lanes: specs.into_iter().map(lane).collect(),
@@ -118,6 +124,9 @@ impl<'a> ClosedLoop<'a> {
 impl Load for ClosedLoop<'_> {
     fn fill(&mut self, connection: usize, out: &mut Vec<u8>, clock: &Clock) -> Result<(), BenchError> {
         let lane = &mut self.lanes[connection];
+        if let Some(commits) = &mut lane.commits {
+            commits.move_to(out);
+        }
         if lane.free.is_empty() || lane.quota == 0 {
             return Ok(());
         }
@@ -170,6 +179,9 @@ impl Load for ClosedLoop<'_> {
             }
             return Ok(());
         }
+        if let Some(commits) = &mut lane.commits {
+            commits.add(connection, answer)?;
+        }
         lane.ledger.acknowledge(number);
         self.acknowledged_messages += self.messages_per_request;
         self.acknowledged
@@ -189,7 +201,11 @@ impl Load for ClosedLoop<'_> {
     fn is_done(&self, now_ns: u64) -> bool {
         let over = now_ns >= self.window.end_ns || self.lanes.iter().all(|lane| lane.quota == 0);
         let stalled = now_ns.saturating_sub(self.last_answer_ns) >= self.window.patience_ns;
-        (over && self.in_flight == 0) || stalled
+        let committed = self
+            .lanes
+            .iter()
+            .all(|lane| lane.commits.as_ref().is_none_or(Commits::is_empty));
+        (over && self.in_flight == 0 && committed) || stalled
     }
 }
 
@@ -216,6 +232,7 @@ mod tests {
             template: template(),
             in_flight: 2,
             quota,
+            commits: None,
         };
         let timeline = Timeline::new(0, 1, false).unwrap();
         ClosedLoop::new(vec![spec], window, timeline, 1, counter).unwrap()

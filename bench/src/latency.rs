@@ -54,7 +54,7 @@ pub fn latency(settings: &LatencySettings, progress: OnProgress<'_>) -> Result<L
         let mut lanes = Vec::new();
         let mut sockets = Vec::new();
         for index in share_of(thread, threads, connections) {
-            lanes.push((index as u64, stage.template(target, payload, index)?));
+            lanes.push((index as u64, stage.template(target, payload, false, index)?));
             sockets.push(Connection::connect(&target.broker, index)?);
         }
         let load = OpenLoop::new(lanes, schedule, window, timeline.clone(), batch, counter)?;

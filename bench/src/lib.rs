@@ -20,6 +20,7 @@ mod answer;
 mod audit;
 mod clock;
 mod closed;
+mod commit;
 mod connection;
 mod consumer;
 mod crew;

@@ -225,6 +225,7 @@ fn fill(
         target: settings.target.clone(),
         payload,
         in_flight: FILL_IN_FLIGHT,
+        transactional: false,
         length: Length::Messages(messages),
         warmup: std::time::Duration::ZERO,
         audit: settings.audit,

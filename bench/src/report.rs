@@ -12,7 +12,7 @@ use crate::timeline::TimelineStep;
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct LoadReport {
-    /// `send` or `latency`.
+    /// `send`, `send in transactions` or `latency`.
     pub run: &'static str,
     /// Whom it talked to.
     pub broker: String,

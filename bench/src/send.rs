@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use crate::audit::audit;
 use crate::clock::{Clock, ns};
 use crate::closed::{ClosedLoop, LaneSpec, Window};
+use crate::commit::Commits;
 use crate::connection::Connection;
 use crate::crew;
 use crate::error::BenchError;
@@ -58,9 +59,12 @@ pub(crate) fn send_to(
         for index in share_of(thread, threads, connections) {
             let (of, at) = (connections as u64, index as u64);
             specs.push(LaneSpec {
-                template: stage.template(target, payload, index)?,
+                template: stage.template(target, payload, settings.transactional, index)?,
                 in_flight: usize::try_from(part(settings.in_flight as u64, of, at)).unwrap_or(1),
                 quota: requests.map_or(u64::MAX, |requests| part(requests, of, at)),
+                commits: settings
+                    .transactional
+                    .then(|| Commits::new(&stage.topic, target.codec)),
             });
             sockets.push(Connection::connect(&target.broker, index)?);
         }
@@ -85,7 +89,12 @@ pub(crate) fn send_to(
     } else {
         None
     };
-    let mut report = findings.report("send", target, payload, &stage, &measured, audited);
+    let run = if settings.transactional {
+        "send in transactions"
+    } else {
+        "send"
+    };
+    let mut report = findings.report(run, target, payload, &stage, &measured, audited);
     report.connections = connections;
     report.in_flight = Some(settings.in_flight);
     Ok((report, stage))

@@ -62,6 +62,8 @@ pub struct SendSettings {
     pub payload: Payload,
     /// Requests in flight, over all connections.
     pub in_flight: usize,
+    /// Whether each message is sent as half of a transaction, and committed once it is acknowledged.
+    pub transactional: bool,
     /// When it ends.
     pub length: Length,
     /// What is sent in this time is not measured.
@@ -145,6 +147,11 @@ impl SendSettings {
     pub(crate) fn check(&self) -> Result<(), BenchError> {
         self.target.check()?;
         self.payload.check()?;
+        if self.transactional && self.payload.batch > 1 {
+            return Err(BenchError::Settings(
+                "a batch cannot be sent in a transaction".to_owned(),
+            ));
+        }
         check("requests in flight", self.in_flight, IN_FLIGHT_MAX)
     }
 }

@@ -60,6 +60,7 @@ impl Stage {
         &self,
         target: &Target,
         payload: Payload,
+        transactional: bool,
         lane: usize,
     ) -> Result<Template, BenchError> {
         Template::new(&TemplateSpec {
@@ -68,6 +69,7 @@ impl Stage {
             queues: u32::try_from(self.begins.len()).unwrap_or(u32::MAX),
             body_bytes: payload.body_bytes,
             batch: payload.batch,
+            transactional,
             codec: target.codec,
             run: self.run,
             // At most 1024, see the settings.

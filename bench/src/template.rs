@@ -15,7 +15,7 @@ pub(crate) const OPAQUE_MIN: i32 = 1_000_000_000;
 pub(crate) const OPAQUE_MAX: i32 = 1_999_999_998;
 const OPAQUE_MARK: i32 = 1_999_999_999;
 
-const PRODUCER_GROUP: &str = "kourou-bench";
+pub(crate) const PRODUCER_GROUP: &str = "kourou-bench";
 /// What a new topic takes its settings from.
 pub(crate) const TEMPLATE_TOPIC: &str = "TBW102";
 
@@ -34,6 +34,8 @@ pub(crate) struct TemplateSpec<'a> {
     pub(crate) body_bytes: usize,
     /// Messages in a request; more than one makes it a batch.
     pub(crate) batch: usize,
+    /// Whether each message is half of a transaction.
+    pub(crate) transactional: bool,
     pub(crate) codec: HeaderCodec,
     pub(crate) run: u64,
     pub(crate) lane: u32,
@@ -80,11 +82,14 @@ impl Template {
         let fill: Vec<u8> = (b'a'..=b'z').cycle().take(fill_bytes).collect();
         let body = [&fill[..], TRAILER_MARK].concat();
         // 32 digits, as the ids of other clients: run, connection, message.
-        let key = format!(
+        let mut key = format!(
             "UNIQ_KEY\u{1}{:016X}{:04X}{SEQUENCE_MARK}\u{2}WAIT\u{1}true\u{2}",
             spec.run,
             spec.lane & 0xFFFF
         );
+        if spec.transactional {
+            key += &format!("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}{PRODUCER_GROUP}\u{2}");
+        }
         let is_batch = spec.batch > 1;
         let header = SendMessageHeader {
             names: SendNames::Short,
@@ -253,6 +258,7 @@ pub(crate) mod tests {
             queues: 12,
             body_bytes: 100,
             batch,
+            transactional: false,
             codec,
             run: 0xABCD,
             lane: 3,

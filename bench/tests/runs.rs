@@ -36,6 +36,7 @@ fn settings(broker: &str, messages: u64) -> SendSettings {
             batch: 1,
         },
         in_flight: 10,
+        transactional: false,
         length: Length::Messages(messages),
         warmup: Duration::ZERO,
         audit: true,
@@ -95,6 +96,38 @@ fn a_lost_message_costs_the_throughput() {
         failure.contains("of 1000 acknowledged messages 2 are lost"),
         "{failure}"
     );
+}
+
+fn transactions(faults: Faults) -> LoadReport {
+    let toy = Toy::start(faults);
+    let mut settings = settings(&toy.address.to_string(), 1000);
+    settings.transactional = true;
+    kourou_bench::send(&settings, &mut |_| {}).unwrap()
+}
+
+#[test]
+fn each_half_that_is_acknowledged_is_committed() {
+    let report = transactions(Faults::default());
+    assert_eq!((report.run, report.failure()), ("send in transactions", None));
+    assert_eq!((audit(&report).acknowledged, audit(&report).found), (1000, 1000));
+}
+
+#[test]
+fn a_commit_that_is_not_heeded_is_a_lost_message() {
+    let report = transactions(Faults {
+        lose_commit_every: Some(250),
+        ..Faults::default()
+    });
+    assert_eq!((audit(&report).acknowledged, audit(&report).lost), (1000, 4));
+}
+
+#[test]
+fn a_batch_is_no_transaction() {
+    let mut settings = settings("127.0.0.1:1", 10);
+    settings.transactional = true;
+    settings.payload.batch = 2;
+    let error = kourou_bench::send(&settings, &mut |_| {}).unwrap_err();
+    assert_eq!(error.to_string(), "a batch cannot be sent in a transaction");
 }
 
 #[test]

@@ -77,6 +77,9 @@ pub(crate) struct BenchSend {
     /// Requests in flight, over all connections
     #[arg(long, short = 'f', default_value_t = 64)]
     pub(crate) in_flight: usize,
+    /// Send in transactions: half messages, each committed once it is acknowledged
+    #[arg(long, conflicts_with = "batch")]
+    pub(crate) transactions: bool,
     /// How long
     #[arg(long, short, default_value = "5", value_parser = seconds, conflicts_with = "count")]
     pub(crate) seconds: Duration,

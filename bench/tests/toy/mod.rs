@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use kourou_proto::body::TopicConfig;
 use kourou_proto::message::batch::BatchMessages;
+use kourou_proto::message::id::OffsetMessageId;
 use kourou_proto::message::stored::StoredMessage;
-use kourou_proto::remoting::request::{PullMessageHeader, QueueHeader, SendMessageHeader, TopicHeader};
+use kourou_proto::remoting::request::{
+    EndTransactionHeader, PullMessageHeader, QueueHeader, SendMessageHeader, TopicHeader, transaction_end,
+};
 use kourou_proto::remoting::response::{OffsetResponse, PullMessageResponse, SendMessageResponse};
 use kourou_proto::{Command, FrameDecoder, HeaderFields, RequestCode, ResponseCode};
 
 const QUEUES: usize = 4;
+/// Where a record has its offset in the queue.
+const QUEUE_OFFSET_AT: usize = 20;
 
 /// What is wrong with a broker.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +36,8 @@ pub(crate) struct Faults {
     pub(crate) stall: Option<(Duration, Duration)>,
     /// The connection is closed at this message.
     pub(crate) close_at: Option<u64>,
+    /// Every so manyth commit is not heeded.
+    pub(crate) lose_commit_every: Option<u64>,
     /// Pulls leave out every so manyth offset.
     pub(crate) skip_every: Option<i64>,
 }
@@ -38,8 +45,11 @@ pub(crate) struct Faults {
 #[derive(Debug, Default)]
 struct State {
     queues: [Vec<Bytes>; QUEUES],
+    /// Half messages and their queues, in place of a log.
+    halves: Vec<(usize, Bytes)>,
     has_topic: bool,
     sends: u64,
+    commits: u64,
     first_send: Option<Instant>,
 }
 
@@ -52,6 +62,7 @@ pub(crate) struct Toy {
 #[derive(Debug)]
 struct Shared {
     faults: Faults,
+    host: SocketAddr,
     state: Mutex<State>,
 }
 
@@ -61,6 +72,7 @@ impl Toy {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             faults,
+            host: address,
             state: Mutex::default(),
         });
         thread::spawn(move || {
@@ -87,6 +99,11 @@ fn serve(mut socket: TcpStream, shared: &Shared) {
         let mut output = BytesMut::new();
         while let Some(frame) = decoder.decode(&mut input).unwrap() {
             let request = Command::decode(frame).unwrap();
+            if request.code() == RequestCode::END_TRANSACTION {
+                assert!(request.is_oneway());
+                shared.commit(&request);
+                continue;
+            }
             let Some(answer) = shared.answer(&request) else {
                 return;
             };
@@ -144,7 +161,12 @@ impl Shared {
         } else {
             vec![request.body.to_vec()]
         };
-        let queue = &mut state.queues[usize::try_from(header.queue_id).unwrap()];
+        let queue_id = usize::try_from(header.queue_id).unwrap();
+        let is_half = header.properties.contains("TRAN_MSG\u{1}true");
+        let id = OffsetMessageId {
+            store_host: self.host,
+            position: i64::try_from(state.halves.len()).unwrap(),
+        };
         let mut code = ResponseCode::SUCCESS;
         for mut body in bodies {
             state.sends += 1;
@@ -163,8 +185,14 @@ impl Shared {
             }
             let copies = if is(self.faults.repeat_every) { 2 } else { 1 };
             for _ in 0..copies {
-                let queue_offset = i64::try_from(queue.len()).unwrap();
-                queue.push(stored(&header, queue_offset, &body));
+                if is_half {
+                    let record = stored(&header, 0, &body);
+                    state.halves.push((queue_id, record));
+                } else {
+                    let queue = &mut state.queues[queue_id];
+                    let queue_offset = i64::try_from(queue.len()).unwrap();
+                    queue.push(stored(&header, queue_offset, &body));
+                }
             }
         }
         Some(
@@ -172,7 +200,7 @@ impl Shared {
                 .reply(code)
                 .with_remark("as told")
                 .with_fields(&SendMessageResponse {
-                    msg_id: "0",
+                    msg_id: &id.to_string(),
                     queue_id: header.queue_id,
                     queue_offset: 0,
                     transaction_id: None,
@@ -182,6 +210,22 @@ impl Shared {
                     trace_on: None,
                 }),
         )
+    }
+
+    fn commit(&self, request: &Command) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let header = EndTransactionHeader::decode(request).unwrap();
+        assert_eq!(header.commit_or_rollback, transaction_end::COMMIT);
+        state.commits += 1;
+        let every = self.faults.lose_commit_every;
+        if every.is_some_and(|every| state.commits.is_multiple_of(every)) {
+            return;
+        }
+        let (queue_id, half) = state.halves[usize::try_from(header.position).unwrap()].clone();
+        let queue = &mut state.queues[queue_id];
+        let mut record = half.to_vec();
+        record[QUEUE_OFFSET_AT..][..8].copy_from_slice(&(queue.len() as u64).to_be_bytes());
+        queue.push(record.into());
     }
 
     /// Does not hold pulls; whoever wants to be held asks again.

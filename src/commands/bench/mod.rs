@@ -32,6 +32,7 @@ fn send(args: &BenchSend) -> Result<()> {
         target: target(&args.target),
         payload: payload(&args.payload),
         in_flight: args.in_flight,
+        transactional: args.transactions,
         length: args.count.map_or(Length::Time(args.seconds), Length::Messages),
         warmup: args
             .warmup
