@@ -21,6 +21,9 @@ const KILLS_USUAL: u64 = 20;
 /// How long the witnesses may need to get an acknowledgement from a broker that was just started.
 const FIRST_ACK_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long the witnesses may need until nothing is pending any more.
+const SETTLE_LIMIT: Duration = Duration::from_secs(120);
+
 #[test]
 fn the_audit_finds_what_is_wrong() -> Result<()> {
     let _machine = alone();
@@ -53,7 +56,9 @@ fn kills(flush: &str) -> Result<()> {
     let folder = fresh_folder("kill")?;
     let ports = Ports::free()?;
     // Small segments, so that kills meet the roll from one to the next.
-    let options = ["--flush", flush, "--segment-size", "8MiB"];
+    let mut options = vec!["--flush", flush, "--segment-size", "8MiB"];
+    // Whoever is killed between half and end is asked soon.
+    options.extend(["--transaction-timeout-ms", "1000", "--transaction-check-interval-ms", "1000"]);
     let start = Instant::now();
     let mut kourou = Kourou::start_ready(folder.path(), ports, &options)?;
     let mut witness = Witness::start(&ledger, ports, folder.path(), seed)?;
@@ -243,7 +248,7 @@ impl Witness {
     /// Lets the producers finish what they have begun, and returns what they counted.
     fn finish(mut self) -> Result<String> {
         drop(self.input.take());
-        wait_until("the producers finish", FIRST_ACK_LIMIT, || {
+        wait_until("the producers finish", SETTLE_LIMIT, || {
             Ok(self.ended.load(Ordering::Relaxed))
         })?;
         let status = self.child.wait()?;

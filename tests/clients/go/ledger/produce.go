@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand"
 	"os"
@@ -66,6 +67,10 @@ func produce(namesrv, topic, file string, seed int64) (map[string]any, error) {
 			start(func() { s.inWindow(p, id, random) })
 		}
 	}
+	inTransactions, err := startTransactions(namesrv, topic, file, start, seed)
+	if err != nil {
+		return nil, err
+	}
 	if err := makeGroup(namesrv, topic); err != nil {
 		return nil, err
 	}
@@ -77,18 +82,26 @@ func produce(namesrv, topic, file string, seed int64) (map[string]any, error) {
 	input := bufio.NewScanner(os.Stdin)
 	for input.Scan() {
 		s.lives.begin()
+		inTransactions.lives.begin()
 	}
 	s.stopping.Store(true)
+	inTransactions.stopping.Store(true)
 	all.Wait()
-	close(finished)
-	if err := ledger.close(); err != nil {
+	if err := inTransactions.settle(); err != nil {
 		return nil, err
 	}
-	if failure := s.failed.Load(); failure != nil {
-		return nil, *failure
+	close(finished)
+	if err := errors.Join(ledger.close(), inTransactions.book.close()); err != nil {
+		return nil, err
+	}
+	for _, witness := range []*sending{s, inTransactions.sending} {
+		if failure := witness.failed.Load(); failure != nil {
+			return nil, *failure
+		}
 	}
 	return map[string]any{
 		"ok": keeper.commits > 0, "acknowledged": ledger.count.Load(), "attempts": s.attempts.Load(),
+		"transactions": inTransactions.book.count.Load(), "asked": inTransactions.decider.asked.Load(),
 		"offsetCommits": keeper.commits, "offsetsLookedUp": keeper.lookUps, "offsetsSetBack": keeper.setBack,
 	}, nil
 }

@@ -85,15 +85,27 @@ func verify(namesrv, topic, file string) (map[string]any, error) {
 	for _, copies := range a.copies {
 		duplicates += copies - 1
 	}
-	ok := lost == 0 && a.corrupted == 0 && a.moved == 0 && a.unordered == 0 && twice == 0 && a.acknowledged > 0
+	transactions, err := verifyTransactions(namesrv, topic, file)
+	if err != nil {
+		return nil, err
+	}
+	ok := transactions["ok"] == true && lost == 0 && a.corrupted == 0 && a.moved == 0 && a.unordered == 0 && twice == 0 && a.acknowledged > 0
 	return map[string]any{
 		"ok": ok, "acknowledged": a.acknowledged, "found": a.found, "lost": lost, "corrupted": a.corrupted,
 		"moved": a.moved, "unordered": a.unordered, "offsetsGivenTwice": twice, "duplicates": duplicates,
-		"problems": a.problems,
+		"transactions": transactions, "problems": a.problems,
 	}, nil
 }
 
 func (a *audit) readQueue(c rocketmq.PullConsumer, queue *primitive.MessageQueue, end int64) error {
+	return readAll(c, queue, end, func(offset int64, body []byte) error {
+		a.take(queue.QueueId, uint64(offset), body)
+		return nil
+	})
+}
+
+// Reads a queue from its first message to its end.
+func readAll(c rocketmq.PullConsumer, queue *primitive.MessageQueue, end int64, take func(int64, []byte) error) error {
 	for next := int64(0); next < end; {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		result, err := c.PullFrom(ctx, queue, next, 32)
@@ -109,7 +121,9 @@ func (a *audit) readQueue(c rocketmq.PullConsumer, queue *primitive.MessageQueue
 			if message.QueueOffset != next {
 				return fmt.Errorf("queue %d has offset %d where %d should be", queue.QueueId, message.QueueOffset, next)
 			}
-			a.take(queue.QueueId, uint64(next), message.Body)
+			if err := take(next, message.Body); err != nil {
+				return fmt.Errorf("queue %d offset %d: %w", queue.QueueId, next, err)
+			}
 			next++
 		}
 	}

@@ -48,6 +48,32 @@ func TestAuditFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestTransactionsAreJudged(t *testing.T) {
+	entries := []entry{{Sequence: 1}, {Sequence: 3}, {Sequence: 4}}
+	for _, c := range []struct {
+		wrong  string
+		copies map[[2]uint64]int
+	}{
+		{"", map[[2]uint64]int{{0, 1}: 1, {0, 4}: 1, {0, 5}: 1}},
+		{"lost", map[[2]uint64]int{{0, 1}: 1}},
+		{"repeated", map[[2]uint64]int{{0, 1}: 1, {0, 4}: 2}},
+		{"visibleThoughRolledBack", map[[2]uint64]int{{0, 1}: 1, {0, 4}: 1, {0, 3}: 1}},
+	} {
+		found := judgeTransactions(entries, c.copies)
+		for _, what := range []string{"lost", "repeated", "visibleThoughRolledBack"} {
+			if wanted := map[bool]int{true: 1}[what == c.wrong]; found[what] != wanted {
+				t.Fatalf("%s: %v", c.wrong, found)
+			}
+		}
+		if found["ok"] != (c.wrong == "") {
+			t.Fatalf("%s: %v", c.wrong, found)
+		}
+	}
+	if judgeTransactions(nil, nil)["ok"] == true {
+		t.Fatal("nothing was acknowledged")
+	}
+}
+
 func TestBookKeepsWhatWasNoted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "book")
 	b, err := newBook(path)
