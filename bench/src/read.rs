@@ -225,10 +225,19 @@ impl<R: Reader> Load for ReadLoop<'_, R> {
         let code = ResponseCode::new(answer.code);
         if code == ResponseCode::SUCCESS {
             lane.busy_count = 0;
+            let asked = lane.next;
             if self.messages(index, answer.body, now_ns) {
                 self.reader.pulled(at_ns, now_ns);
             } else {
                 self.lanes[index].next = next_begin(answer)?;
+            }
+            // Asked again and again it would never end.
+            let next = self.lanes[index].next;
+            if next <= asked {
+                return Err(BenchError::BadAnswer {
+                    what: WHAT,
+                    problem: format!("offset {asked} was asked for, and it leads to {next}"),
+                });
             }
         } else if code == ResponseCode::PULL_OFFSET_MOVED {
             let next = next_begin(answer)?;

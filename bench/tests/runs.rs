@@ -98,6 +98,17 @@ fn a_lost_message_costs_the_throughput() {
     );
 }
 
+#[test]
+fn records_that_say_they_are_elsewhere_end_the_run() {
+    let toy = Toy::start(Faults {
+        no_offsets: true,
+        ..Faults::default()
+    });
+    let settings = settings(&toy.address.to_string(), 1000);
+    let error = kourou_bench::send(&settings, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("it leads to 1"), "{error}");
+}
+
 fn transactions(faults: Faults) -> LoadReport {
     let toy = Toy::start(faults);
     let mut settings = settings(&toy.address.to_string(), 1000);

@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) close_at: Option<u64>,
     /// Every so manyth commit is not heeded.
     pub(crate) lose_commit_every: Option<u64>,
+    /// Every record says that it is the first of its queue.
+    pub(crate) no_offsets: bool,
     /// Pulls leave out every so manyth offset.
     pub(crate) skip_every: Option<i64>,
 }
@@ -190,7 +192,8 @@ impl Shared {
                     state.halves.push((queue_id, record));
                 } else {
                     let queue = &mut state.queues[queue_id];
-                    let queue_offset = i64::try_from(queue.len()).unwrap();
+                    let queue_offset = if self.faults.no_offsets { 0 } else { queue.len() };
+                    let queue_offset = i64::try_from(queue_offset).unwrap();
                     queue.push(stored(&header, queue_offset, &body));
                 }
             }
