@@ -162,6 +162,21 @@ impl Broker {
         self.clients.producer_connections(group)
     }
 
+    /// The connected member of a consumer group that has this client id.
+    pub fn consumer(&self, group: &str, client_id: &str) -> Option<Client> {
+        self.clients.consumer(group, client_id)
+    }
+
+    /// A connected client of that id which is a producer, of whatever group.
+    pub fn producer(&self, client_id: &str) -> Option<Client> {
+        self.clients.producer(client_id)
+    }
+
+    /// All connected producers, by group.
+    pub fn producers(&self) -> Vec<(Arc<str>, Vec<Client>)> {
+        self.clients.all_producers()
+    }
+
     /// The consumer groups that have connected members.
     pub fn online_consumer_groups(&self) -> Vec<Arc<str>> {
         self.clients.consumer_groups()

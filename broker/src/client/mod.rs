@@ -1,5 +1,6 @@
 //! Clients: who is connected for which group, what they subscribe to, and telling them when that changes.
 
+mod ask;
 mod heartbeat;
 mod registry;
 mod remembered;
@@ -8,6 +9,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use ask::{Answer, AnswerDone, AskError, OffsetsReset, Question, QuestionKind};
 pub(crate) use heartbeat::{SYS_FLAG_UNIT, SYS_FLAG_UNIT_SUBSCRIBED};
 pub(crate) use registry::{ClientRegistry, Subscribed, Subscription};
 pub(crate) use remembered::RememberedSubscriptions;
@@ -28,6 +30,19 @@ pub trait ClientChannel: Debug + Send + Sync + 'static {
     /// Asks a producer what became of a transaction, without waiting for an answer: that is a request of its own. False if the
     /// question was not sent, because the client is slow or gone.
     fn check_transaction(&self, check: &TransactionCheck<'_>) -> bool;
+
+    /// Asks the client something and waits for its answer; not on the calling thread. `done` runs exactly once, also when the
+    /// connection ends first.
+    fn ask(&self, question: Question, done: AnswerDone) {
+        drop(question);
+        done(Err(AskError::NotSupported));
+    }
+
+    /// Tells a consumer to go on at other offsets, without waiting for an answer. False if it was not told, because it is slow or
+    /// gone.
+    fn reset_offsets(&self, _reset: &OffsetsReset<'_>) -> bool {
+        false
+    }
 
     /// Closes the connection: the client has not been heard for too long.
     fn close(&self) {}

@@ -21,11 +21,19 @@ const SHARDS: usize = 16;
 /// The clients of one broker.
 pub(crate) struct ClientRegistry {
     consumers: [RwLock<HashMap<Arc<str>, ConsumerGroup>>; SHARDS],
-    producers: RwLock<HashMap<Arc<str>, HashMap<u64, Client>>>,
+    producers: RwLock<Producers>,
     channels: Mutex<HashMap<u64, ChannelGroups>>,
     hasher: FixedState,
     /// Spreads questions over the producers of a group.
     next_producer: AtomicUsize,
+}
+
+/// The connected producers.
+#[derive(Default)]
+struct Producers {
+    groups: HashMap<Arc<str>, HashMap<u64, Client>>,
+    /// By client id, whatever the group: replies name no group. Of two connections that claim one id, the one heard last.
+    by_id: HashMap<Arc<str>, Client>,
 }
 
 #[derive(Default)]
@@ -200,7 +208,7 @@ impl ClientRegistry {
     pub(crate) fn register_producer(&self, group: &str, client: Client, groups_max: usize) {
         let channel_id = client.channel.id();
         let mut producers = self.producers.write();
-        let name = key(&producers, group);
+        let name = key(&producers.groups, group);
         let has = self
             .channels
             .lock()
@@ -208,12 +216,15 @@ impl ClientRegistry {
             .map_or(0, |groups| groups.producers.len());
         if has >= groups_max
             && !producers
+                .groups
                 .get(group)
                 .is_some_and(|clients| clients.contains_key(&channel_id))
         {
             return;
         }
+        producers.by_id.insert(client.client_id.clone(), client.clone());
         if producers
+            .groups
             .entry(name.clone())
             .or_default()
             .insert(channel_id, client)
@@ -281,11 +292,25 @@ impl ClientRegistry {
 
     fn leave_producers(&self, group: &str, channel_id: u64) {
         let mut producers = self.producers.write();
-        if let Some(clients) = producers.get_mut(group) {
-            clients.remove(&channel_id);
-            if clients.is_empty() {
-                producers.remove(group);
-            }
+        let Some(clients) = producers.groups.get_mut(group) else {
+            return;
+        };
+        let left = clients.remove(&channel_id);
+        if clients.is_empty() {
+            producers.groups.remove(group);
+        }
+        let Some(client) = left else { return };
+        let in_other_groups = self
+            .channels
+            .lock()
+            .get(&channel_id)
+            .is_some_and(|groups| !groups.producers.is_empty());
+        let is_its_own = producers
+            .by_id
+            .get(&client.client_id)
+            .is_some_and(|named| named.channel.id() == channel_id);
+        if is_its_own && !in_other_groups {
+            producers.by_id.remove(&client.client_id);
         }
     }
 
@@ -306,6 +331,7 @@ impl ClientRegistry {
         }
         self.producers
             .read()
+            .groups
             .values()
             .flat_map(HashMap::values)
             .for_each(&mut look);
@@ -357,15 +383,41 @@ impl ClientRegistry {
     pub(crate) fn producer_connections(&self, group: &str) -> Vec<Client> {
         self.producers
             .read()
+            .groups
             .get(group)
             .map(|clients| clients.values().cloned().collect())
             .unwrap_or_default()
     }
 
+    /// The member of a consumer group with this id. Of two connections that claim it, the one heard last.
+    pub(crate) fn consumer(&self, group: &str, client_id: &str) -> Option<Client> {
+        let shard = self.shard(group).read();
+        let clients = shard.get(group)?.clients.values();
+        clients
+            .filter(|client| &*client.client_id == client_id)
+            .max_by_key(|client| client.last_heard_ms)
+            .cloned()
+    }
+
+    /// A producer by its client's id, whatever its groups.
+    pub(crate) fn producer(&self, client_id: &str) -> Option<Client> {
+        self.producers.read().by_id.get(client_id).cloned()
+    }
+
+    /// All producers, by group.
+    pub(crate) fn all_producers(&self) -> Vec<(Arc<str>, Vec<Client>)> {
+        let producers = self.producers.read();
+        producers
+            .groups
+            .iter()
+            .map(|(group, clients)| (group.clone(), clients.values().cloned().collect()))
+            .collect()
+    }
+
     /// One of a group's producers, each in turn.
     pub(crate) fn any_producer(&self, group: &str) -> Option<Arc<dyn ClientChannel>> {
         let producers = self.producers.read();
-        let clients = producers.get(group)?;
+        let clients = producers.groups.get(group)?;
         let turn = self.next_producer.fetch_add(1, Ordering::Relaxed) % clients.len().max(1);
         clients.values().nth(turn).map(|client| client.channel.clone())
     }

@@ -17,6 +17,8 @@ pub struct Limits {
     pub outbox_size_bytes_max: usize,
     /// Pulls of one connection that wait for messages. Beyond the bound a pull is answered at once.
     pub held_max: usize,
+    /// Questions of ours that one client has not answered. Beyond the bound whoever wants to ask is told that it is busy.
+    pub questions_max: usize,
     /// Connections of one port. Beyond the bound a new one is closed at once.
     pub connections_max: usize,
     /// Silence, in both directions, after which a connection is closed.
@@ -35,6 +37,7 @@ impl Default for Limits {
             in_flight_size_bytes_max: 32 * 1024 * 1024,
             outbox_size_bytes_max: 16 * 1024 * 1024,
             held_max: 65_536,
+            questions_max: 256,
             connections_max: 65_536,
             idle: Duration::from_secs(120),
             drain: Duration::from_secs(5),

@@ -25,7 +25,10 @@ pub use heartbeat::{ConsumerData, HeartbeatData, ProducerData, SubscriptionData}
 pub use lock::{LockBatchRequest, LockBatchResponse};
 pub use message_queue::MessageQueue;
 pub use names::{ConsumeFromWhere, ConsumeType, MessageModel};
-pub use offset::{ConsumerOffsetTable, ResetOffsetBody};
+pub use offset::{
+    ConsumerOffsetTable, ConsumerStatusBody, CorrectionOffsets, MessageQueueOffset, ResetOffsetBody,
+    ResetOffsetList,
+};
 pub use raw::RawJson;
 pub use register::{RegisterBodyError, RegisterBrokerBody};
 pub use route::{

@@ -1,7 +1,11 @@
 //! Protocol versions: the ordinals of upstream's version enumeration, carried in every header.
 
+/// First version that can be told to reset its offsets, and asked how far it is.
+pub const V3_0_7_SNAPSHOT: i32 = 28;
 /// First version whose registration body wraps the topic table.
 pub const V3_0_11: i32 = 37;
+/// First version that tells what it is doing, and consumes a message when asked.
+pub const V3_1_8_SNAPSHOT: i32 = 62;
 /// First version whose send-back limit of retries is honoured.
 pub const V3_4_9: i32 = 121;
 /// Version below which clients refuse to subscribe with SQL filters.

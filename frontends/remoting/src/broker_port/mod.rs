@@ -8,6 +8,7 @@ mod hold;
 mod locks;
 mod offsets;
 mod pull;
+mod relay;
 mod runtime;
 mod send;
 mod send_back;
@@ -82,8 +83,9 @@ struct BrokerHandler {
 impl Handler for BrokerHandler {
     fn on_command(&mut self, connection: &Arc<Connection>, command: &Command) {
         if command.is_response() {
-            // What we push is oneway, so nothing is expected.
-            tracing::trace!(peer = %connection.peer(), opaque = command.opaque(), "an answer to no question");
+            if !connection.answered(command) {
+                tracing::debug!(peer = %connection.peer(), opaque = command.opaque(), "an answer to no question, or a late one");
+            }
             return;
         }
         let reply = connection.ticket(command);
@@ -153,6 +155,9 @@ impl BrokerHandler {
             RequestCode::GET_ALL_CONSUMER_OFFSET => {
                 answer_with(request, reply, |_, c| Ok(offsets::all(broker, c)))
             }
+            RequestCode::GET_CONSUMER_RUNNING_INFO => relay::running_info(port, request, reply),
+            RequestCode::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(port, request, reply),
+            RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => relay::consumer_status(port, request, reply),
             _ => self.dispatch_admin(request, reply),
         }
     }

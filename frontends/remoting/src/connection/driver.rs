@@ -80,6 +80,8 @@ pub(crate) struct Driver<S, H: Handler> {
     batch: Vec<Outgoing>,
     /// Until there may be something to do about silence.
     silence: Pin<Box<Sleep>>,
+    /// Until a question is given up. Present while there is one.
+    impatience: Option<Pin<Box<Sleep>>>,
     last_activity: Instant,
     /// The buffers have been given back since.
     rested: bool,
@@ -110,6 +112,7 @@ where
             output: WriteQueue::default(),
             batch: Vec::new(),
             silence,
+            impatience: None,
             last_activity: now,
             rested: false,
         }
@@ -160,7 +163,25 @@ where
                 self.silence.as_mut().reset(self.last_activity + REST_AFTER);
             }
         }
+        self.watch_questions(cx);
         self.watch_silence(cx)
+    }
+
+    /// Gives up questions that the peer takes too long to answer. Whoever asks wakes this task, so that none is missed.
+    fn watch_questions(&mut self, cx: &mut Context<'_>) {
+        while let Some(deadline) = self.connection.asked.next_deadline() {
+            let sleep = self
+                .impatience
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if sleep.deadline() != deadline {
+                sleep.as_mut().reset(deadline);
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.connection.asked.expire(deadline);
+        }
+        self.impatience = None;
     }
 
     fn may_read(&self) -> bool {

@@ -10,6 +10,7 @@
 //! thread: they are pushed into the outbox, which wakes the task only if it sleeps, so that a group of answers costs
 //! one wake-up and one vectored write. Heads are encoded by the task, never by whoever pushes.
 
+mod asked;
 mod driver;
 mod outgoing;
 mod reply;
@@ -24,11 +25,13 @@ use kourou_proto::Command;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub(crate) use asked::next_opaque;
 pub(crate) use driver::{Closed, Driver, Handler};
 pub(crate) use outgoing::Outgoing;
 pub(crate) use reply::{ReplyHead, ReplyTo};
 
 use crate::limits::Limits;
+use asked::Asked;
 
 /// The shared side of a connection.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub(crate) struct Connection {
     /// Bytes that the driver has taken and the socket has not.
     unwritten_bytes: AtomicUsize,
     outbox: Mutex<Outbox>,
+    /// What the peer has been asked.
+    asked: Asked,
     /// Tells those who wait on behalf of the peer that it is gone.
     gone: Notify,
     /// Tells those who wait to push that there is room.
@@ -92,6 +97,7 @@ impl Connection {
             queued_bytes: AtomicUsize::new(0),
             unwritten_bytes: AtomicUsize::new(0),
             outbox: Mutex::default(),
+            asked: Asked::default(),
             gone: Notify::new(),
             room: Notify::new(),
             room_wanted: AtomicBool::new(false),
@@ -274,6 +280,7 @@ impl Connection {
         };
         self.gone.notify_waiters();
         self.room.notify_waiters();
+        self.asked.close();
         drop(dropped);
     }
 }

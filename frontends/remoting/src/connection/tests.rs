@@ -2,6 +2,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use kourou_broker::client::{Answer, AskError};
 use kourou_proto::{FrameDecoder, FrameError, RequestCode, ResponseCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -318,4 +319,110 @@ async fn answers_to_a_closed_connection_go_nowhere() {
     let answer = ticket.command(ResponseCode::SUCCESS);
     ticket.send(answer);
     assert_eq!(connection.outbox.lock().queue.len(), 0);
+}
+
+/// Gives answers of the peer to whoever asked.
+struct Asks;
+
+impl Handler for Asks {
+    fn on_command(&mut self, connection: &Arc<Connection>, command: &Command) {
+        assert!(command.is_response());
+        connection.answered(command);
+    }
+
+    fn on_close(&mut self, _: &Arc<Connection>) {}
+}
+
+type Outcomes = mpsc::Receiver<(i32, Result<Answer, AskError>)>;
+
+/// Asks so many questions, numbered in their body.
+fn ask(connection: &Arc<Connection>, count: i32, patience: Duration) -> Outcomes {
+    let (sender, outcomes) = mpsc::channel();
+    for number in 0..count {
+        let sender = sender.clone();
+        let request =
+            Command::request(RequestCode::GET_CONSUMER_RUNNING_INFO, 0).with_body(number.to_string());
+        let done = move |outcome| sender.send((number, outcome)).unwrap();
+        connection.ask(request, patience, Box::new(done));
+    }
+    outcomes
+}
+
+async fn outcome(outcomes: &Outcomes) -> (i32, Result<Answer, AskError>) {
+    for _ in 0..100_000 {
+        if let Ok(outcome) = outcomes.try_recv() {
+            return outcome;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("nobody has answered");
+}
+
+#[tokio::test]
+async fn answers_find_their_questions() {
+    let (mut peer, connection, _task) = start(Limits::default(), 4096, Asks);
+    let outcomes = ask(&connection, 20, Duration::from_secs(60));
+    let mut input = BytesMut::new();
+    let mut questions = Vec::new();
+    while questions.len() < 20 {
+        questions.push(next(&mut peer, &mut input).await);
+    }
+    for question in questions.iter().rev() {
+        let mut wire = BytesMut::new();
+        let answer = question
+            .reply(ResponseCode::SUCCESS)
+            .with_body(question.body.clone());
+        answer.encode(&mut wire).unwrap();
+        peer.write_all(&wire).await.unwrap();
+        let (number, answer) = outcome(&outcomes).await;
+        assert_eq!(answer.unwrap().body, number.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_is_given_up_in_time_and_its_late_answer_dropped() {
+    let (mut peer, connection, _task) = start(Limits::default(), 4096, Asks);
+    let patience = Duration::from_secs(10);
+    let outcomes = ask(&connection, 1, patience);
+    let question = next(&mut peer, &mut BytesMut::new()).await;
+    tokio::time::sleep(Duration::from_millis(9_990)).await;
+    assert!(outcomes.try_recv().is_err(), "not before its time");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(
+        outcomes.try_recv().unwrap().1,
+        Err(AskError::Timeout { patience })
+    );
+
+    let mut wire = BytesMut::new();
+    question.reply(ResponseCode::SUCCESS).encode(&mut wire).unwrap();
+    peer.write_all(&wire).await.unwrap();
+    let outcomes = ask(&connection, 1, patience);
+    let mut input = BytesMut::new();
+    let question = next(&mut peer, &mut input).await;
+    let mut wire = BytesMut::new();
+    question
+        .reply(ResponseCode::NO_PERMISSION)
+        .encode(&mut wire)
+        .unwrap();
+    peer.write_all(&wire).await.unwrap();
+    let code = outcome(&outcomes).await.1.unwrap().code;
+    assert_eq!(code, ResponseCode::NO_PERMISSION.value());
+}
+
+#[tokio::test]
+async fn questions_end_with_their_connection_and_are_bounded() {
+    let limits = Limits {
+        questions_max: 3,
+        ..Limits::default()
+    };
+    let (peer, connection, task) = start(limits, 4096, Asks);
+    let outcomes = ask(&connection, 4, Duration::from_secs(60));
+    assert_eq!(outcome(&outcomes).await, (3, Err(AskError::Busy { open: 3 })));
+    drop(peer);
+    ended(task).await;
+    for _ in 0..3 {
+        assert_eq!(outcome(&outcomes).await.1, Err(AskError::Gone));
+    }
+    let outcomes = ask(&connection, 1, Duration::from_secs(60));
+    assert_eq!(outcome(&outcomes).await.1, Err(AskError::Gone));
 }
