@@ -58,7 +58,12 @@ fn kills(flush: &str) -> Result<()> {
     // Small segments, so that kills meet the roll from one to the next.
     let mut options = vec!["--flush", flush, "--segment-size", "8MiB"];
     // Whoever is killed between half and end is asked soon.
-    options.extend(["--transaction-timeout-ms", "1000", "--transaction-check-interval-ms", "1000"]);
+    options.extend([
+        "--transaction-timeout-ms",
+        "1000",
+        "--transaction-check-interval-ms",
+        "1000",
+    ]);
     let start = Instant::now();
     let mut kourou = Kourou::start_ready(folder.path(), ports, &options)?;
     let mut witness = Witness::start(&ledger, ports, folder.path(), seed)?;

@@ -71,6 +71,7 @@ mod options;
 mod property;
 mod queue;
 pub mod receive;
+pub mod reply;
 pub mod send;
 pub mod send_back;
 mod state;

@@ -29,6 +29,11 @@ pub struct BrokerOptions {
     pub default_topic_queues: u32,
     /// Whether messages that are one half of a transaction are refused.
     pub reject_transactions: bool,
+    /// Whether replies are stored after they have been given to the client that waits for them.
+    pub store_replies: bool,
+    /// Whether a reset of a group's offsets is done here, for the consumers to find with their next pull; else those that are
+    /// connected are told to do it themselves.
+    pub reset_offsets_here: bool,
     /// How long a transaction may be pending before its producer is asked what became of it, unless its message says otherwise.
     pub transaction_timeout_ms: i64,
     /// How long after one question the next is asked.
@@ -61,6 +66,8 @@ impl BrokerOptions {
             auto_create_group: true,
             default_topic_queues: 8,
             reject_transactions: false,
+            store_replies: true,
+            reset_offsets_here: true,
             transaction_timeout_ms: 6_000,
             transaction_check_interval_ms: 30_000,
             transaction_checks_max: 15,

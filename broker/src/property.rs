@@ -3,7 +3,8 @@
 //! `name 0x01 value 0x02`, repeated; the last terminator may be missing. Entries that readers of the format ignore (no name,
 //! no value) pass through unread.
 
-use kourou_engine::record::{NAME_END, VALUE_END};
+use kourou_engine::record::NAME_END;
+pub(crate) use kourou_engine::record::VALUE_END;
 
 pub(crate) const UNIQ_KEY: &str = "UNIQ_KEY";
 pub(crate) const DELAY: &str = "DELAY";
@@ -17,6 +18,8 @@ pub(crate) const TRACE_ON: &str = "TRACE_ON";
 pub(crate) const PGROUP: &str = "PGROUP";
 pub(crate) const TRANSACTION_ID: &str = "__transactionId__";
 pub(crate) const TRANSACTION_CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
+pub(crate) const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
+pub(crate) const PUSH_REPLY_TIME: &str = "PUSH_REPLY_TIME";
 pub(crate) const CHECK_IMMUNITY_TIME: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
 
 /// The properties that the broker cares for, one bit each.
@@ -145,6 +148,14 @@ pub(crate) fn push(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.push(NAME_END);
     out.extend_from_slice(value);
     out.push(VALUE_END);
+}
+
+/// The value of a property; the last one counts.
+pub(crate) fn value<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    entries(text)
+        .filter(|(found, _)| *found == name.as_bytes())
+        .last()
+        .map(|(_, value)| value)
 }
 
 /// A whole number in text.

@@ -289,6 +289,27 @@ pub(crate) static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "store-replies",
+        short: None,
+        value: "BOOL",
+        default: "true",
+        help: "Store the replies of request-reply after they have been given to their requesters",
+        apache: Some("storeReplyMessageEnable"),
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.store_replies, text),
+    },
+    Key {
+        name: "server-side-reset-offset",
+        short: None,
+        value: "BOOL",
+        default: "true",
+        help: "Keep a group's reset offsets until its consumers pull, online or not; false: tell connected consumers to reset \
+               themselves",
+        apache: Some("useServerSideResetOffset"),
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.server_side_reset_offset, text),
+    },
+    Key {
         name: "reject-transactions",
         short: None,
         value: "BOOL",

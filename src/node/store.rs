@@ -47,6 +47,8 @@ impl Opened {
         options.auto_create_group = settings.auto_create_groups;
         options.default_topic_queues = settings.default_queues;
         options.reject_transactions = settings.reject_transactions;
+        options.store_replies = settings.store_replies;
+        options.reset_offsets_here = settings.server_side_reset_offset;
         options.transaction_timeout_ms = settings.transaction_timeout_ms;
         options.transaction_check_interval_ms = settings.transaction_check_interval_ms;
         options.transaction_checks_max = settings.transaction_checks;

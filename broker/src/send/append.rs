@@ -80,6 +80,36 @@ impl Broker {
         }
     }
 
+    /// The checks of a send for a reply, which goes to a client before it is stored. Its topic is made if it may be; the queue is
+    /// chosen if that is left to the broker.
+    pub(crate) fn place_reply(
+        self: &Arc<Self>,
+        mut request: SendRequest<'static>,
+        done: impl FnOnce(Result<(SendRequest<'static>, u32), SendError>) + Send + 'static,
+    ) {
+        let checked = self
+            .check_send(&request, &Properties::read(&request.properties))
+            .map(|checked| match checked {
+                Checked::Go(place) => Ok(place.queue_id),
+                Checked::Make(topic) => Err(topic),
+            });
+        match checked {
+            Ok(Ok(queue_id)) => {
+                // There are never 2^31 of them.
+                request.queue_id = i32::try_from(queue_id).unwrap_or(i32::MAX);
+                done(Ok((request, queue_id)));
+            }
+            Ok(Err(topic)) => {
+                let broker = self.clone();
+                self.ensure_topic(topic, move |made| match made {
+                    Ok(()) => broker.place_reply(request, done),
+                    Err(error) => done(Err(error.into())),
+                });
+            }
+            Err(error) => done(Err(error)),
+        }
+    }
+
     fn append_send<D: SendDone>(
         &self,
         request: &SendRequest<'_>,

@@ -9,6 +9,7 @@ mod locks;
 mod offsets;
 mod pull;
 mod relay;
+mod reply;
 mod runtime;
 mod send;
 mod send_back;
@@ -154,6 +155,9 @@ impl BrokerHandler {
             }
             RequestCode::GET_ALL_CONSUMER_OFFSET => {
                 answer_with(request, reply, |_, c| Ok(offsets::all(broker, c)))
+            }
+            RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
+                reply::reply(broker, request, reply);
             }
             RequestCode::GET_CONSUMER_RUNNING_INFO => relay::running_info(port, request, reply),
             RequestCode::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(port, request, reply),

@@ -93,7 +93,7 @@ pub(super) fn send(
     }
 }
 
-fn parse<'a>(request: &'a Command, reply: &ReplyTo) -> Result<SendRequest<'a>, FieldError> {
+pub(super) fn parse<'a>(request: &'a Command, reply: &ReplyTo) -> Result<SendRequest<'a>, FieldError> {
     let header = SendMessageHeader::decode(request)?;
     Ok(SendRequest {
         producer_group: Cow::Borrowed(header.producer_group),

@@ -1,7 +1,7 @@
 //! Questions of ours that wait for the peer's answer. Theirs and ours are numbered apart; the response bit tells which is which.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use kourou_broker::client::{Answer, AnswerDone, AskError};
@@ -19,9 +19,17 @@ pub(crate) fn next_opaque() -> i32 {
     NEXT_OPAQUE.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What one connection's peer has been asked. Most are never asked anything: without questions this is two words.
+/// What one connection's peer has been asked. Most are never asked anything.
 #[derive(Default)]
-pub(super) struct Asked(Mutex<Option<Box<HashMap<i32, Question>>>>);
+pub(super) struct Asked {
+    #[expect(
+        clippy::box_collection,
+        reason = "a word instead of six for all who are asked nothing"
+    )]
+    questions: Mutex<Option<Box<HashMap<i32, Question>>>>,
+    /// Whether there is a question, to be seen without the lock. Set before the question is handed to the driver.
+    any: AtomicBool,
+}
 
 struct Question {
     deadline: Instant,
@@ -37,32 +45,37 @@ impl std::fmt::Debug for Asked {
 
 impl Asked {
     fn open(&self) -> usize {
-        self.0.lock().as_ref().map_or(0, |questions| questions.len())
+        self.questions
+            .lock()
+            .as_ref()
+            .map_or(0, |questions| questions.len())
     }
 
     /// Remembers a question; gives it back if so many are open.
     fn add(&self, opaque: i32, question: Question, open_max: usize) -> Result<(), Question> {
-        let mut questions = self.0.lock();
+        let mut questions = self.questions.lock();
         let questions = questions.get_or_insert_default();
         if questions.len() >= open_max {
             return Err(question);
         }
         questions.insert(opaque, question);
+        self.any.store(true, Ordering::Release);
         Ok(())
     }
 
     fn remove(&self, opaque: i32) -> Option<Question> {
-        let mut questions = self.0.lock();
+        let mut questions = self.questions.lock();
         let question = questions.as_mut()?.remove(&opaque);
         if questions.as_ref().is_some_and(|left| left.is_empty()) {
             *questions = None;
+            self.any.store(false, Ordering::Release);
         }
         question
     }
 
     /// When the first of them is given up.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let questions = self.0.lock();
+        let questions = self.questions.lock();
         questions
             .as_ref()?
             .values()
@@ -72,7 +85,7 @@ impl Asked {
 
     /// Gives up those that have waited for long enough.
     pub(super) fn expire(&self, now: Instant) {
-        let expired: Vec<i32> = match self.0.lock().as_ref() {
+        let expired: Vec<i32> = match self.questions.lock().as_ref() {
             Some(questions) => questions
                 .iter()
                 .filter(|(_, question)| question.deadline <= now)
@@ -88,7 +101,7 @@ impl Asked {
 
     /// The connection has ended.
     pub(super) fn close(&self) {
-        let questions = self.0.lock().take();
+        let questions = self.questions.lock().take();
         for question in questions
             .into_iter()
             .flat_map(|questions| questions.into_values())

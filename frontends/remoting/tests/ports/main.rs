@@ -11,6 +11,7 @@ mod names;
 mod peer;
 mod pulls;
 mod relays;
+mod replies;
 mod sends;
 mod support;
 mod transactions;
