@@ -133,8 +133,11 @@ pub(crate) struct Consume {
     #[arg(long, value_enum, default_value = "first")]
     pub(crate) from: From,
     /// Only messages with one of these tags: 'a || b'
-    #[arg(long, value_name = "TAGS", default_value = "*")]
+    #[arg(long, value_name = "TAGS", default_value = "*", conflicts_with = "sql")]
     pub(crate) tag: String,
+    /// Only messages whose properties satisfy this SQL92 expression: "region = 'eu' AND amount > 5"
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) sql: Option<String>,
     /// Stop after this many messages; without it, go on until interrupted
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,

@@ -342,7 +342,18 @@ fn lines_go_in_and_come_out() {
     got.sort_unstable();
     assert_eq!(got, ["one", "two", "\u{fc}"]);
 
-    let got = server.json(&["consume", "hello", "--group", "json", "--count", "3"], "");
+    server.lines(&["produce", "hello", "--property", "p=w", "--body", "fourth"], "");
+    let other = [
+        "consume", "hello", "--group", "sql", "--sql", "p <> 'v'", "--count", "1",
+    ];
+    assert_eq!(server.lines(&other, ""), ["fourth"]);
+
+    let got = server.json(
+        &[
+            "consume", "hello", "--group", "json", "--tag", "t", "--count", "3",
+        ],
+        "",
+    );
     for message in &got {
         assert_eq!(
             (&message["tag"], &message["keys"][0], &message["properties"]["p"]),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
-use kourou_engine::record::tags_code;
 use kourou_proto::body::{
-    ConsumeFromWhere, ConsumeType, ConsumerData, ConsumerList, HeartbeatData, MessageModel, SubscriptionData,
+    ConsumeFromWhere, ConsumeType, ConsumerData, ConsumerList, HeartbeatData, MessageModel,
 };
 use kourou_proto::remoting::request::{
     ConsumerGroupHeader, GetMaxOffsetHeader, QueryConsumerOffsetHeader, QueueHeader, UnregisterClientHeader,
@@ -16,7 +15,8 @@ use kourou_proto::remoting::request::{
 use kourou_proto::remoting::response::OffsetResponse;
 use kourou_proto::{Command, HeaderFields, RequestCode, ResponseCode};
 
-use super::share::{TagFilter, average};
+use super::filter::Filter;
+use super::share::average;
 use crate::cli::{Consume, From};
 use crate::commands::cluster::{Cluster, PERM_READ, Queue, queues, request};
 use crate::commands::when;
@@ -27,7 +27,7 @@ pub(super) struct Member {
     pub(super) cluster: Arc<Cluster>,
     pub(super) topic: String,
     pub(super) group: String,
-    pub(super) filter: TagFilter,
+    pub(super) filter: Filter,
     /// Also the version of the subscription: a later one replaces it.
     pub(super) born_ms: i64,
     from: From,
@@ -37,13 +37,13 @@ pub(super) struct Member {
 
 impl Member {
     /// Joins: the brokers of the topic know the group and its subscription when this returns.
-    pub(super) async fn join(cluster: Arc<Cluster>, consume: &Consume) -> Result<Self> {
+    pub(super) async fn join(cluster: Arc<Cluster>, consume: &Consume, filter: Filter) -> Result<Self> {
         let born_ms = when::now_ms();
         let member = Self {
             cluster,
             topic: consume.topic.clone(),
             group: consume.group.clone(),
-            filter: TagFilter::parse(&consume.tag),
+            filter,
             born_ms,
             from: consume.from,
             id: format!("kourou-cli@{}#{born_ms}", std::process::id()),
@@ -98,20 +98,6 @@ impl Member {
             From::First => ConsumeFromWhere::FirstOffset,
             From::Last => ConsumeFromWhere::LastOffset,
         };
-        let subscription = SubscriptionData {
-            class_filter_mode: false,
-            code_set: self
-                .filter
-                .tags
-                .iter()
-                .filter_map(|tag| i32::try_from(tags_code(tag)).ok())
-                .collect(),
-            expression_type: "TAG".to_owned(),
-            sub_string: self.filter.expression.clone(),
-            sub_version: self.born_ms,
-            tags_set: self.filter.tags.clone(),
-            topic: self.topic.clone(),
-        };
         HeartbeatData {
             client_id: self.id.clone(),
             consumer_data_set: vec![ConsumerData {
@@ -119,7 +105,7 @@ impl Member {
                 consume_type: ConsumeType::Passively,
                 group_name: self.group.clone(),
                 message_model: MessageModel::Clustering,
-                subscription_data_set: vec![subscription],
+                subscription_data_set: vec![self.filter.subscription(&self.topic, self.born_ms)],
                 unit_mode: false,
             }],
             heartbeat_fingerprint: 0,

@@ -1,6 +1,7 @@
 //! `kourou consume`: a full member of a consumer group. It shares the queues with the other members, commits what it has
 //! printed, and leaves the group when it ends.
 
+mod filter;
 mod member;
 mod pull;
 mod share;
@@ -20,6 +21,7 @@ use super::message::Message;
 use crate::cli::Consume;
 use crate::output::{Paint, print_line};
 use crate::stop::Stop;
+use filter::Filter;
 use member::Member;
 use pull::Batch;
 
@@ -33,9 +35,13 @@ const BATCHES_WAITING_MAX: usize = 4;
 pub(super) async fn run(consume: Consume) -> Result<()> {
     name::check_topic(&consume.topic).with_context(|| format!("topic '{}'", consume.topic))?;
     name::check_group(&consume.group).with_context(|| format!("group '{}'", consume.group))?;
+    let filter = match &consume.sql {
+        Some(expression) => Filter::sql(expression).with_context(|| format!("--sql '{expression}'"))?,
+        None => Filter::tags(&consume.tag),
+    };
     let changed = Arc::new(Notify::new());
     let cluster = Arc::new(Cluster::with_changes(&consume.target, changed.clone()));
-    let member = Arc::new(Member::join(cluster, &consume).await?);
+    let member = Arc::new(Member::join(cluster, &consume, filter).await?);
     let outcome = receive(&member, &consume, &changed).await;
     // An interrupted group learns at once that its queues are free.
     let left = member.leave().await;

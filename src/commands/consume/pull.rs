@@ -11,8 +11,8 @@ use kourou_proto::{HeaderFields, RequestCode, ResponseCode};
 use kourou_remoting::client::ClientError;
 use tokio::sync::mpsc;
 
+use super::filter::Filter;
 use super::member::Member;
-use super::share::TagFilter;
 use crate::commands::cluster::{Queue, request};
 
 /// The flags of a pull: the broker may hold it, and the subscription comes with it.
@@ -33,7 +33,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Batch {
     pub(super) queue: Queue,
     pub(super) records: Bytes,
-    pub(super) filter: TagFilter,
+    pub(super) filter: Filter,
     pub(super) next_offset: i64,
 }
 
@@ -70,9 +70,9 @@ async fn pull(member: &Member, queue: Queue, batches: &mpsc::Sender<Result<Batch
             sys_flag: SUSPEND | SUBSCRIPTION,
             commit_offset: 0,
             suspend_timeout_ms: i64::try_from(HOLD.as_millis()).unwrap_or(i64::MAX),
-            subscription: Some(&member.filter.expression),
+            subscription: Some(member.filter.expression()),
             sub_version: member.born_ms,
-            expression_type: Some("TAG"),
+            expression_type: Some(member.filter.expression_type()),
             max_msg_bytes: None,
             request_source: None,
             proxy_forward_client_id: None,
