@@ -10,7 +10,7 @@ use crate::text::Text;
 
 impl Broker {
     /// Commits an offset for its sender's sake only: visible at once, durable with the next flush. A refusal is silent to the
-    /// sender, but the caller is told.
+    /// sender, but the caller is told. While a reset waits for the group's next pull it is ignored.
     ///
     /// # Errors
     /// The checks of [`CommitError`].
@@ -22,11 +22,15 @@ impl Broker {
         offset: i64,
     ) -> Result<(), CommitError> {
         let queue_id = self.check_commit(group, topic, queue_id, offset)?;
+        if self.state.resets.waits(group, topic, queue_id) {
+            return Ok(());
+        }
         self.state.offsets.commit(group, topic, queue_id, offset);
         Ok(())
     }
 
-    /// Commits an offset and answers once that is durable. It is visible at once.
+    /// Commits an offset and answers once that is durable. It is visible at once. While a reset waits for the group's next pull
+    /// it is ignored.
     pub fn commit_offset_durably(
         self: &Arc<Self>,
         group: &Text,
@@ -39,6 +43,9 @@ impl Broker {
             Ok(queue_id) => queue_id,
             Err(error) => return done(Err(error)),
         };
+        if self.state.resets.waits(group, topic, queue_id) {
+            return done(Ok(()));
+        }
         let Some(flushing) = self.state.offsets.commit_now(group, topic, queue_id, offset) else {
             return done(Err(CommitError::GroupNotExist { group: group.clone() }));
         };

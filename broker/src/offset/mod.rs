@@ -5,11 +5,15 @@
 
 mod commit;
 mod query;
+mod reset;
+mod resets;
 mod table;
 
 use kourou_engine::AppendError;
 use thiserror::Error;
 
+pub use reset::{ResetError, ResetRequest};
+pub(crate) use resets::ResetTable;
 pub(crate) use table::OffsetTable;
 
 use crate::code;

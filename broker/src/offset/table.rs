@@ -211,6 +211,28 @@ impl OffsetTable {
         }
     }
 
+    /// Takes in an offset that the log says was set from outside: it counts whatever is being committed.
+    pub(crate) fn set(&self, group: &str, topic: &str, queue_id: u32, offset: i64) {
+        let mut shard = self.shard(group).lock();
+        let slot = shard.slot(group, topic, queue_id);
+        slot.logged = offset;
+        slot.live = offset;
+    }
+
+    /// The offsets of a group in a topic, by queue.
+    pub(crate) fn queues_of(&self, group: &str, topic: &str) -> Vec<(u32, u64)> {
+        let shard = self.shard(group).lock();
+        let Some(queues) = shard.groups.get(group).and_then(|topics| topics.get(topic)) else {
+            return vec![];
+        };
+        let mut found: Vec<(u32, u64)> = queues
+            .iter()
+            .filter_map(|(queue_id, slot)| Some((*queue_id, u64::try_from(slot.live).ok()?)))
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
     pub(crate) fn remove_topic(&self, topic: &str) {
         for shard in &self.shards {
             shard.lock().groups.retain(|_, topics| {

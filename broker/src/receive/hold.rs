@@ -32,7 +32,7 @@ type Shard = Mutex<HashMap<QueueName, Vec<Hold>>>;
 pub enum HoldResult {
     /// It waits. Dropping the guard ends it; its `wake` runs at most once, and may still run while the guard is dropped.
     Held(HoldGuard),
-    /// A message that matches is there already: pull again at once.
+    /// A message that matches is there already, or the group's offset is reset: pull again at once.
     AlreadyArrived,
     /// As many are held as may be: answer that nothing was found.
     Full,
@@ -130,6 +130,19 @@ impl Holds {
         self.count.load(Ordering::SeqCst)
     }
 
+    /// Wakes all holds of a queue: something other than a message concerns one of their groups.
+    pub(crate) fn wake_all(&self, queue: QueueKey<'_>) {
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let woken = self.shard(queue).lock().remove(&queue).unwrap_or_default();
+        self.count.fetch_sub(woken.len(), Ordering::SeqCst);
+        for hold in woken {
+            (hold.wake)();
+        }
+    }
+
     /// Wakes the holds that want one of these. Without holds this is one load.
     pub(crate) fn arrived(&self, arrivals: &[Arrival<'_>]) {
         fence(Ordering::SeqCst);
@@ -192,7 +205,10 @@ impl Broker {
             id,
         };
         fence(Ordering::SeqCst);
-        if self.has_match(&guard.queue, offset, &admitted.filter) {
+        let queue = &guard.queue;
+        if self.has_match(queue, offset, &admitted.filter)
+            || self.reset_waits(&request.group, &queue.topic, queue.queue_id)
+        {
             drop(guard);
             return HoldResult::AlreadyArrived;
         }

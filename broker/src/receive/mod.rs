@@ -122,6 +122,8 @@ pub enum PullStatus {
     NoMatchedLogicQueue,
     /// The queue holds nothing.
     NoMessageInQueue,
+    /// The group's offset was set from outside.
+    OffsetReset,
 }
 
 impl PullStatus {
@@ -135,6 +137,7 @@ impl PullStatus {
             Self::OffsetTooSmall => "OFFSET_TOO_SMALL",
             Self::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
             Self::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+            Self::OffsetReset => "OFFSET_RESET",
         }
     }
 
@@ -142,7 +145,7 @@ impl PullStatus {
         match self {
             Self::NoMatchedMessage | Self::MessageWasRemoving => code::PULL_RETRY_IMMEDIATELY,
             Self::OffsetOverflowOne => code::PULL_NOT_FOUND,
-            Self::OffsetOverflowBadly | Self::OffsetTooSmall => code::PULL_OFFSET_MOVED,
+            Self::OffsetOverflowBadly | Self::OffsetTooSmall | Self::OffsetReset => code::PULL_OFFSET_MOVED,
             Self::NoMatchedLogicQueue | Self::NoMessageInQueue => {
                 if requested_offset == 0 {
                     code::PULL_NOT_FOUND

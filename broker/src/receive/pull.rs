@@ -28,7 +28,12 @@ impl Broker {
     /// Those of [`PullError`].
     pub fn pull(self: &Arc<Self>, request: &PullRequest) -> Result<PullOutcome, PullError> {
         let admitted = self.admit_pull(request)?;
-        if let Some(offset) = request.commit_offset.filter(|offset| *offset >= 0) {
+        let reset = self.take_reset(&request.group, &request.topic, admitted.queue_id);
+        // What comes with a pull that is sent elsewhere is where the consumer was before.
+        let commit = request
+            .commit_offset
+            .filter(|offset| *offset >= 0 && reset.is_none());
+        if let Some(offset) = commit {
             self.state
                 .offsets
                 .commit(&request.group, &request.topic, admitted.queue_id, offset);
@@ -48,6 +53,12 @@ impl Broker {
                 place,
             }))
         };
+        if let Some(offset) = reset {
+            place.next_offset = offset;
+            place.min_offset = self.min_offset(&request.topic, admitted.queue_id);
+            place.max_offset = self.max_offset(&request.topic, admitted.queue_id);
+            return empty(PullStatus::OffsetReset, place);
+        }
         let Some(range) = self.queue_range(&request.topic, admitted.queue_id) else {
             return empty(PullStatus::NoMatchedLogicQueue, place);
         };

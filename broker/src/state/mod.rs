@@ -14,6 +14,11 @@
 //! kind 8  checked        u8 version, u32 count, then for each u64 position of the half message, u32 how often its producer
 //!                        has been asked
 //!
+//! kind 40 offsets set    u8 version, text group, text topic, bool until pulled, u32 count, then u32 queue id, u64 offset for
+//!                        each: from outside; until a pull of the group is sent there if the bool says so
+//! kind 41 reset taken    u8 version, text group, text topic, u32 queue id, u64 position of the kind 40 that a pull was sent
+//!                        after
+//!
 //! checkpoint             u32 magic, u16 version, then sections, each as u16 tag, u64 size, bytes. Versions 1 and 2 had no
 //!                        tags: there the sections are the first six and the first seven of the table, in its order
 //! ```
@@ -36,7 +41,7 @@ pub(crate) use codec::{Fields, Writer};
 use crate::client::{MessageModel, RememberedSubscriptions, SubscriptionData};
 use crate::group::{GroupConfig, GroupTable};
 use crate::name::{CHECK_MAX_TIME_TOPIC, HALF_TOPIC, SCHEDULE_TOPIC};
-use crate::offset::OffsetTable;
+use crate::offset::{OffsetTable, ResetTable};
 use crate::options::BrokerOptions;
 use crate::property;
 use crate::queue::QueueKey;
@@ -61,7 +66,7 @@ struct Section {
 }
 
 /// What a checkpoint consists of. A section that is missing was not known when it was written: that state stays empty.
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 8] = [
     Section {
         tag: 1,
         name: "topics",
@@ -104,6 +109,12 @@ const SECTIONS: [Section; 7] = [
         encode: |state| state.transactions.encode(),
         restore: |state, fields| state.transactions.restore(fields),
     },
+    Section {
+        tag: 40,
+        name: "resets",
+        encode: |state| state.resets.encode(),
+        restore: |state, fields| state.resets.restore(fields),
+    },
 ];
 
 /// One change, as it is logged.
@@ -141,6 +152,22 @@ pub(crate) enum Change<'a> {
         /// Position of the half message.
         position: u64,
     },
+    /// A group's offsets in a topic are set from outside.
+    OffsetsSet {
+        group: &'a str,
+        topic: &'a str,
+        /// Whether they hold against commits until a pull of the group is sent there.
+        until_pulled: bool,
+        offsets: &'a [(u32, u64)],
+    },
+    /// A pull has been sent where a reset says.
+    ResetTaken {
+        group: &'a str,
+        topic: &'a str,
+        queue_id: u32,
+        /// Position of the reset's record.
+        position: u64,
+    },
     /// Producers have been asked what became of their transactions.
     Checked {
         /// Positions of half messages, and how often each has been asked for.
@@ -156,6 +183,8 @@ const OFFSETS: u32 = 5;
 const SUBSCRIBED: u32 = 6;
 const ROLLED_BACK: u32 = 7;
 const CHECKED: u32 = 8;
+const OFFSETS_SET: u32 = 40;
+const RESET_TAKEN: u32 = 41;
 
 impl Change<'_> {
     /// The record's kind and payload.
@@ -204,6 +233,34 @@ impl Change<'_> {
             Self::RolledBack { position } => {
                 out.u64(*position);
                 ROLLED_BACK
+            }
+            Self::OffsetsSet {
+                group,
+                topic,
+                until_pulled,
+                offsets,
+            } => {
+                out.text(group);
+                out.text(topic);
+                out.bool(*until_pulled);
+                out.count(offsets.len());
+                for (queue_id, offset) in *offsets {
+                    out.u32(*queue_id);
+                    out.u64(*offset);
+                }
+                OFFSETS_SET
+            }
+            Self::ResetTaken {
+                group,
+                topic,
+                queue_id,
+                position,
+            } => {
+                out.text(group);
+                out.text(topic);
+                out.u32(*queue_id);
+                out.u64(*position);
+                RESET_TAKEN
             }
             Self::Checked { checks } => {
                 out.count(checks.len());
@@ -260,6 +317,7 @@ pub(crate) struct State {
     pub(crate) floors: Floors,
     pub(crate) groups: GroupTable,
     pub(crate) offsets: OffsetTable,
+    pub(crate) resets: ResetTable,
     pub(crate) timers: TimerTable,
     pub(crate) transactions: TransactionTable,
     pub(crate) subscriptions: RememberedSubscriptions,
@@ -284,6 +342,7 @@ impl State {
             floors: Floors::default(),
             groups: GroupTable::new(),
             offsets: OffsetTable::new(),
+            resets: ResetTable::default(),
             timers: TimerTable::default(),
             transactions: TransactionTable::new(
                 options.transaction_timeout_ms,
@@ -295,7 +354,7 @@ impl State {
         }
     }
 
-    fn apply_state(&self, kind: u32, payload: &[u8], store_ms: i64) -> Option<()> {
+    fn apply_state(&self, kind: u32, payload: &[u8], store_ms: i64, position: u64) -> Option<()> {
         let mut fields = Fields::new(payload);
         if fields.u8()? != VERSION {
             return None;
@@ -310,6 +369,7 @@ impl State {
                 let topic = fields.text()?;
                 self.topics.remove(topic, store_ms);
                 self.offsets.remove_topic(topic);
+                self.resets.remove_topic(topic);
                 self.subscriptions.remove_topic(topic);
                 for _ in 0..fields.count()? {
                     let (queue_id, end) = (fields.u32()?, fields.u64()?);
@@ -325,6 +385,7 @@ impl State {
                 let group = fields.text()?;
                 self.groups.remove(group, store_ms);
                 self.subscriptions.remove_group(group);
+                self.resets.remove_group(group);
                 if fields.bool()? {
                     self.offsets.remove_group(group);
                 }
@@ -334,10 +395,17 @@ impl State {
                     let (group, topic) = (fields.text()?, fields.text()?);
                     let (queue_id, offset) = (fields.u32()?, fields.i64()?);
                     // A flush may be overtaken by the topic's deletion; its offsets must not come back.
-                    if self.topics.contains(topic) {
+                    // Nor may one that was under way undo a reset.
+                    if self.topics.contains(topic) && !self.resets.is_logged(group, topic, queue_id) {
                         self.offsets.apply(group, topic, queue_id, offset);
                     }
                 }
+            }
+            OFFSETS_SET => self.apply_offsets_set(&mut fields, position)?,
+            RESET_TAKEN => {
+                let (group, topic) = (fields.text()?, fields.text()?);
+                let (queue_id, reset) = (fields.u32()?, fields.u64()?);
+                self.resets.end(group, topic, queue_id, Some(reset));
             }
             SUBSCRIBED => self.subscriptions.apply(&mut fields)?,
             ROLLED_BACK => self.transactions.ended(fields.u64()?, Outcome::RolledBack),
@@ -354,6 +422,25 @@ impl State {
 }
 
 impl State {
+    fn apply_offsets_set(&self, fields: &mut Fields<'_>, position: u64) -> Option<()> {
+        let (group, topic, until_pulled) = (fields.text()?, fields.text()?, fields.bool()?);
+        for _ in 0..fields.count()? {
+            let (queue_id, offset) = (fields.u32()?, fields.u64()?);
+            if !self.topics.contains(topic) {
+                continue;
+            }
+            if until_pulled {
+                self.resets.add(group, topic, queue_id, offset, position);
+            } else {
+                self.resets.end(group, topic, queue_id, None);
+            }
+            let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+            self.offsets.set(group, topic, queue_id, offset);
+            self.holds.wake_all(QueueKey { topic, queue_id });
+        }
+        Some(())
+    }
+
     fn restore_section(&self, section: &Section, fields: &mut Fields<'_>) -> Result<(), String> {
         fields
             .section()
@@ -376,7 +463,8 @@ impl View for State {
         }
         if topic == STATE_TOPIC {
             let kind = record.queue_id();
-            if self.apply_state(kind, record.body(), record.store_ms()).is_none() {
+            let applied = self.apply_state(kind, record.body(), record.store_ms(), record.position());
+            if applied.is_none() {
                 tracing::error!(
                     kind,
                     position = record.position(),

@@ -10,6 +10,7 @@ mod histories;
 mod holds;
 mod offsets;
 mod pulls;
+mod resets;
 mod rig;
 mod send_backs;
 mod sends;

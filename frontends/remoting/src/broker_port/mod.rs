@@ -10,6 +10,7 @@ mod offsets;
 mod pull;
 mod relay;
 mod reply;
+mod resets;
 mod runtime;
 mod send;
 mod send_back;
@@ -159,6 +160,8 @@ impl BrokerHandler {
             RequestCode::SEND_REPLY_MESSAGE | RequestCode::SEND_REPLY_MESSAGE_V2 => {
                 reply::reply(broker, request, reply);
             }
+            RequestCode::INVOKE_BROKER_TO_RESET_OFFSET => resets::reset(broker, request, reply),
+            RequestCode::CLONE_GROUP_OFFSET => resets::clone(broker, request, reply),
             RequestCode::GET_CONSUMER_RUNNING_INFO => relay::running_info(port, request, reply),
             RequestCode::CONSUME_MESSAGE_DIRECTLY => relay::consume_directly(port, request, reply),
             RequestCode::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => relay::consumer_status(port, request, reply),

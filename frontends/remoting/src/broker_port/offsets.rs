@@ -45,6 +45,8 @@ pub(super) fn update(broker: &Arc<Broker>, request: &Command, reply: ReplyTo) {
         }
         return;
     }
+    let ignored =
+        u32::try_from(header.queue_id).is_ok_and(|queue_id| broker.reset_waits(&group, &topic, queue_id));
     broker.commit_offset_durably(
         &group,
         &topic,
@@ -52,7 +54,10 @@ pub(super) fn update(broker: &Arc<Broker>, request: &Command, reply: ReplyTo) {
         header.commit_offset,
         move |stored| match stored {
             Ok(()) => {
-                let answer = reply.command(ResponseCode::SUCCESS);
+                let mut answer = reply.command(ResponseCode::SUCCESS);
+                if ignored {
+                    answer = answer.with_remark("Offset has been previously reset");
+                }
                 reply.send(answer);
             }
             Err(error) => Refusal::of(error.response_code(), &error).send(reply),

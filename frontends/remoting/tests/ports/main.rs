@@ -12,6 +12,7 @@ mod peer;
 mod pulls;
 mod relays;
 mod replies;
+mod resets;
 mod sends;
 mod support;
 mod transactions;

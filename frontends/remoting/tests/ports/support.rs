@@ -43,12 +43,21 @@ pub(crate) async fn node() -> Node {
 }
 
 pub(crate) async fn node_with(limits: Limits) -> Node {
+    node_with_both(limits, |_| ()).await
+}
+
+/// A node whose broker is opened otherwise.
+pub(crate) async fn node_of(change: impl FnOnce(&mut BrokerOptions)) -> Node {
+    node_with_both(Limits::default(), change).await
+}
+
+async fn node_with_both(limits: Limits, change: impl FnOnce(&mut BrokerOptions)) -> Node {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let (broker_port, names_port) = (listen(any).unwrap(), listen(any).unwrap());
     let broker_address = broker_port.local_addr().unwrap();
     let names_address = names_port.local_addr().unwrap().to_string();
 
-    let broker = broker_at(broker_address);
+    let broker = broker_with(broker_address, change);
     let events = Arc::new(BrokerEvents::default());
     broker.set_listener(events.clone());
     let names = Arc::new(NameServer::default());
@@ -83,16 +92,16 @@ pub(crate) async fn node_with(limits: Limits) -> Node {
 }
 
 pub(crate) fn broker_at(address: SocketAddr) -> Arc<Broker> {
+    broker_with(address, |_| ())
+}
+
+fn broker_with(address: SocketAddr, change: impl FnOnce(&mut BrokerOptions)) -> Arc<Broker> {
+    let mut options = BrokerOptions::new(address);
+    change(&mut options);
     let mut engine = Options::new("/store");
     engine.segment_size_bytes = 16 << 20;
     engine.ahead_size_bytes = 1 << 20;
-    Broker::open(
-        BrokerOptions::new(address),
-        engine,
-        Arc::new(SimDisk::new()),
-        Arc::new(SystemClock),
-    )
-    .unwrap()
+    Broker::open(options, engine, Arc::new(SimDisk::new()), Arc::new(SystemClock)).unwrap()
 }
 
 impl Node {
