@@ -1,6 +1,10 @@
 //! Figures for administrators: how far topics are written and groups have consumed.
 
+mod spans;
+
 use std::sync::Arc;
+
+pub use spans::{QueueEntries, TimeSpan};
 
 use crate::broker::Broker;
 use crate::queue::{QueueKey, QueueName};

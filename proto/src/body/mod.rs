@@ -12,6 +12,7 @@ mod message_queue;
 mod names;
 mod object;
 mod offset;
+mod progress;
 mod raw;
 mod register;
 mod route;
@@ -28,6 +29,10 @@ pub use names::{ConsumeFromWhere, ConsumeType, MessageModel};
 pub use offset::{
     ConsumerOffsetTable, ConsumerStatusBody, CorrectionOffsets, MessageQueueOffset, ResetOffsetBody,
     ResetOffsetList,
+};
+pub use progress::{
+    ConsumeQueueEntries, ConsumeQueueEntry, ConsumeStatsList, ConsumeTimeSpans, ProducerInfo, ProducerTable,
+    QuerySubscription, QueueTimeSpan,
 };
 pub use raw::RawJson;
 pub use register::{RegisterBodyError, RegisterBrokerBody};

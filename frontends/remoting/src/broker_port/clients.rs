@@ -159,7 +159,7 @@ pub(super) fn consumer_connections(broker: &Arc<Broker>, request: &Command, succ
     Ok(success.with_body(body.encode()))
 }
 
-fn subscription_body(data: &client::SubscriptionData) -> SubscriptionData {
+pub(super) fn subscription_body(data: &client::SubscriptionData) -> SubscriptionData {
     SubscriptionData {
         class_filter_mode: data.class_filter_mode,
         code_set: data.codes.iter().copied().collect(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kourou_broker::Broker;
 use kourou_broker::group::GroupConfig;
+use kourou_broker::stats::QueueProgress;
 use kourou_proto::body::{
     ConsumeStats, OffsetWrapper, SubscriptionGroupConfig, SubscriptionGroupTable, TopicList,
 };
@@ -139,17 +140,11 @@ pub(super) fn stats(broker: &Arc<Broker>, request: &Command, success: Command) -
         let of = |topic: &&str| broker.consume_stats(header.consumer_group, Some(topic));
         topics.iter().flat_map(of).collect()
     };
-    let offset = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
     let offset_table = progress
-        .into_iter()
+        .iter()
         .map(|at| {
-            let wrapper = OffsetWrapper {
-                broker_offset: offset(at.broker_offset),
-                consumer_offset: offset(at.consumer_offset),
-                last_timestamp_ms: at.last_store_ms,
-                pull_offset: offset(at.consumer_offset),
-            };
-            (message_queue(broker, &at.queue.topic, at.queue.queue_id), wrapper)
+            let queue = message_queue(broker, &at.queue.topic, at.queue.queue_id);
+            (queue, offset_wrapper(at))
         })
         .collect();
     Ok(success.with_body(
@@ -159,6 +154,16 @@ pub(super) fn stats(broker: &Arc<Broker>, request: &Command, success: Command) -
         }
         .encode(),
     ))
+}
+
+pub(super) fn offset_wrapper(at: &QueueProgress) -> OffsetWrapper {
+    let offset = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+    OffsetWrapper {
+        broker_offset: offset(at.broker_offset),
+        consumer_offset: offset(at.consumer_offset),
+        last_timestamp_ms: at.last_store_ms,
+        pull_offset: offset(at.consumer_offset),
+    }
 }
 
 pub(super) fn topics(broker: &Arc<Broker>, request: &Command, success: Command) -> Made {

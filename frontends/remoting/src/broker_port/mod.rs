@@ -7,6 +7,7 @@ mod groups;
 mod hold;
 mod locks;
 mod offsets;
+mod progress;
 mod pull;
 mod relay;
 mod reply;
@@ -194,6 +195,24 @@ impl BrokerHandler {
             }
             RequestCode::GET_SUBSCRIPTIONGROUP_CONFIG => {
                 answer_with(request, reply, |r, c| groups::one(broker, r, c));
+            }
+            RequestCode::GET_BROKER_CONSUME_STATS => {
+                answer_with(request, reply, |r, c| progress::consume_stats(broker, r, c));
+            }
+            RequestCode::QUERY_CONSUME_TIME_SPAN => {
+                answer_with(request, reply, |r, c| progress::time_spans(broker, r, c));
+            }
+            RequestCode::QUERY_SUBSCRIPTION_BY_CONSUMER => {
+                answer_with(request, reply, |r, c| progress::subscription(broker, r, c));
+            }
+            RequestCode::QUERY_CORRECTION_OFFSET => {
+                answer_with(request, reply, |r, c| progress::corrections(broker, r, c));
+            }
+            RequestCode::QUERY_CONSUME_QUEUE => {
+                answer_with(request, reply, |r, c| progress::queue_entries(broker, r, c));
+            }
+            RequestCode::GET_ALL_PRODUCER_INFO => {
+                answer_with(request, reply, |_, c| Ok(progress::producers(broker, c)));
             }
             RequestCode::GET_CONSUME_STATS => answer_with(request, reply, |r, c| groups::stats(broker, r, c)),
             RequestCode::QUERY_TOPICS_BY_CONSUMER => {

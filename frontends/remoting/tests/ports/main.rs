@@ -9,6 +9,7 @@ mod groups;
 mod hostile;
 mod names;
 mod peer;
+mod progress;
 mod pulls;
 mod relays;
 mod replies;

@@ -58,6 +58,9 @@ public final class Main {
         Consuming.register(all);
         Transactions.register(all);
         Offsets.register(all);
+        Steering.register(all);
+        RequestReply.register(all);
+        Api.register(all);
         Pulling.register(all);
         Filters.register(all);
         Sending.register(all);

@@ -180,6 +180,12 @@ final class Run implements AutoCloseable {
         return (System.nanoTime() - startNanos) / 1_000_000;
     }
 
+    /** Makes a client of another kind this case's own; it is shut down with the case. */
+    void own(ClientConfig client, Runnable shutdown) {
+        own(client);
+        closing(shutdown);
+    }
+
     private void own(ClientConfig client) {
         client.setNamesrvAddr(namesrv);
         // A rebalance gives the subscription a new version and tells the broker by a heartbeat, which the client skips

@@ -1,6 +1,7 @@
 package cases;
 
 import java.util.Collections;
+import java.util.Map;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.impl.MQClientAPIImpl;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
@@ -11,6 +12,11 @@ final class Api {
     static final String LINE = "java5";
 
     private Api() {}
+
+    /** The cases that only this line can do. */
+    static void register(Map<String, Case> cases) {
+        Admin.register(cases);
+    }
 
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues, Collections.emptyMap());
