@@ -51,6 +51,8 @@ final class RequestReply {
         run.start(responder);
         Run.await("the responder holds its queues", () -> Run.held(responder, topic).size() == 2);
 
+        Check.equal("reply to first", new String(requester.request(Sending.message(topic, "first"), 20_000).getBody()),
+                "the first reply");
         long start = System.nanoTime();
         for (int i = 0; i < 20; i++) {
             Message reply = requester.request(Sending.message(topic, "request " + i), 20_000);
@@ -88,6 +90,6 @@ final class RequestReply {
             // As it should be.
         }
         Check.equal(0, repliesFailed.get(), "replies that failed");
-        return Json.object("replies", 41, "eachMs", eachMs);
+        return Json.object("replies", 42, "eachMs", eachMs);
     }
 }
