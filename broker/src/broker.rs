@@ -12,6 +12,7 @@ use kourou_engine::{AppendError, CloseError, Engine, OpenError, Options};
 use parking_lot::Mutex;
 
 use crate::client::ClientRegistry;
+use crate::flow::Flow;
 use crate::ids::MessageIds;
 use crate::lock::QueueLocks;
 use crate::options::BrokerOptions;
@@ -33,6 +34,7 @@ pub struct Broker {
     pub(crate) locks: QueueLocks,
     pub(crate) creations: Creations,
     pub(crate) ids: MessageIds,
+    pub(crate) flow: Flow,
     pub(crate) region: Arc<str>,
     /// The properties that every message gets, encoded once.
     pub(crate) stamp: Vec<u8>,
@@ -89,6 +91,7 @@ impl Broker {
             locks: QueueLocks::default(),
             creations: Creations::default(),
             ids: MessageIds::new(options.message_id_seed),
+            flow: Flow::new(&options),
             region: options.region.as_str().into(),
             stamp,
             next_queue: AtomicU32::new(0),
@@ -143,6 +146,7 @@ impl Broker {
         if scan {
             self.expire_clients(now_ms);
             self.locks.expire(now_ms, limits.lock_lease_ms);
+            self.flow.sweep(self.clock.elapsed_ms());
         }
         next_ms
     }

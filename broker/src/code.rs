@@ -37,6 +37,8 @@ pub const FILTER_DATA_NOT_EXIST: i32 = 27;
 pub const INVALID_PARAMETER: i32 = 29;
 /// The consumer group has no connected member.
 pub const CONSUMER_NOT_ONLINE: i32 = 206;
+/// Asked for too much in too short a time.
+pub const FLOW_CONTROL: i32 = 215;
 /// Not allowed in this state.
 pub const ILLEGAL_OPERATION: i32 = 604;
 

@@ -62,6 +62,7 @@ mod broker;
 pub mod client;
 pub mod code;
 pub mod filter;
+pub mod flow;
 pub mod group;
 mod ids;
 mod lock;

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use kourou_engine::record::INNER_NUM_MAX;
+
+use crate::flow::Rates;
 use crate::topic::perm;
 
 /// How a broker is opened.
@@ -40,6 +43,14 @@ pub struct BrokerOptions {
     pub transaction_check_interval_ms: i64,
     /// How often a producer is asked before its transaction is given up.
     pub transaction_checks_max: u32,
+    /// Whether a message that is not of the type that its topic declares is refused; see [`MessageType`](crate::topic::MessageType).
+    pub check_message_types: bool,
+    /// Sends are refused while so many bytes are on their way to the disk.
+    pub in_flight_size_bytes_max: u64,
+    /// Sends are refused while it takes longer than this until a message is durable.
+    pub commit_latency_max_ms: i64,
+    /// What one client may send a second, unless the attributes of its producer group say otherwise.
+    pub client_send_quota: Rates,
     /// How often dirty offsets become a state record.
     pub offset_flush_interval_ms: i64,
     /// An entry this near to the log's end counts as being in memory when the start of a new group on a young topic is decided,
@@ -71,6 +82,12 @@ impl BrokerOptions {
             transaction_timeout_ms: 6_000,
             transaction_check_interval_ms: 30_000,
             transaction_checks_max: 15,
+            check_message_types: true,
+            // The engine lets as much wait, and counts only what waits: offsets and topics find room when messages do not.
+            in_flight_size_bytes_max: 64 << 20,
+            // Clients give up after three seconds; before that, they can still be told to try another broker.
+            commit_latency_max_ms: 2_000,
+            client_send_quota: Rates::default(),
             offset_flush_interval_ms: 1_000,
             young_log_size_bytes: 256 << 20,
             message_id_seed: [0; 10],
@@ -86,7 +103,7 @@ pub struct Limits {
     pub body_size_bytes_max: usize,
     /// Longest property string, what the broker adds included.
     pub properties_size_bytes_max: usize,
-    /// Most messages in one batch.
+    /// Most messages in one batch; no more than one record can take offsets for.
     pub batch_messages_max: usize,
     /// Most topics.
     pub topics_max: usize,
@@ -137,7 +154,7 @@ impl Default for Limits {
         Self {
             body_size_bytes_max: 4 << 20,
             properties_size_bytes_max: 32_767,
-            batch_messages_max: 65_536,
+            batch_messages_max: INNER_NUM_MAX as usize,
             topics_max: 1_000_000,
             groups_max: 1_000_000,
             producer_groups_max: 1_024,

@@ -41,12 +41,17 @@ impl Names {
     pub(crate) const RETRY_TOPIC: Self = Self(1 << 10);
     pub(crate) const ORIGIN_MESSAGE_ID: Self = Self(1 << 11);
     pub(crate) const PGROUP: Self = Self(1 << 12);
+    pub(crate) const SHARDING_KEY: Self = Self(1 << 24);
+    pub(crate) const PRIORITY: Self = Self(1 << 25);
+    pub(crate) const LITE_TOPIC: Self = Self(1 << 26);
+    pub(crate) const INNER_NUM: Self = Self(1 << 27);
 
     /// What the broker writes itself, whatever the client says.
     pub(crate) const STAMPED: Self = Self::CLUSTER
         .and(Self::MSG_REGION)
         .and(Self::TRACE_ON)
-        .and(Self::POP_CK);
+        .and(Self::POP_CK)
+        .and(Self::INNER_NUM);
     /// Where a delayed message goes in the end.
     pub(crate) const REAL: Self = Self::REAL_TOPIC.and(Self::REAL_QID);
 
@@ -73,6 +78,10 @@ impl Names {
             b"RETRY_TOPIC" => Self::RETRY_TOPIC,
             b"ORIGIN_MESSAGE_ID" => Self::ORIGIN_MESSAGE_ID,
             b"PGROUP" => Self::PGROUP,
+            b"__SHARDINGKEY" => Self::SHARDING_KEY,
+            b"_SYS_MSG_PRIORITY_" => Self::PRIORITY,
+            b"__LITE_TOPIC" => Self::LITE_TOPIC,
+            b"INNER_NUM" => Self::INNER_NUM,
             _ => Self::NONE,
         }
     }
@@ -90,6 +99,8 @@ pub(crate) struct Properties<'a> {
     pub(crate) delay_level: i32,
     /// Whether it is one half of a transaction.
     pub(crate) is_transaction: bool,
+    /// The priority; none below 0.
+    pub(crate) priority: Option<u32>,
     /// The topic that a message sent back came from first.
     pub(crate) retry_topic: Option<&'a [u8]>,
     /// The id that a message sent back had first.
@@ -105,6 +116,7 @@ impl<'a> Properties<'a> {
             uniq_key: None,
             delay_level: 0,
             is_transaction: false,
+            priority: None,
             retry_topic: None,
             origin_message_id: None,
         };
@@ -116,6 +128,7 @@ impl<'a> Properties<'a> {
                 Names::UNIQ_KEY => found.uniq_key = Some(value),
                 Names::DELAY => found.delay_level = number(value).unwrap_or(0),
                 Names::TRAN_MSG => found.is_transaction = value.eq_ignore_ascii_case(b"true"),
+                Names::PRIORITY => found.priority = number(value).and_then(|level| u32::try_from(level).ok()),
                 Names::RETRY_TOPIC => found.retry_topic = Some(value),
                 Names::ORIGIN_MESSAGE_ID => found.origin_message_id = Some(value),
                 _ => {}

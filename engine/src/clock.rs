@@ -2,15 +2,25 @@
 //! move it forward, or make it jump.
 
 use std::fmt::Debug;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Wall-clock time in milliseconds since the Unix epoch. It may jump in either direction, as real clocks do;
 /// whoever needs order takes the maximum of what it has seen.
 pub trait Clock: Debug + Send + Sync + 'static {
     /// Milliseconds since the Unix epoch, UTC.
     fn now_ms(&self) -> i64;
+
+    /// Milliseconds since some moment in the past, for spans of time: it goes on evenly when the wall clock is set. Unless a clock
+    /// has something better, it is the wall clock.
+    fn elapsed_ms(&self) -> i64 {
+        self.now_ms()
+    }
 }
+
+/// What the operating system's spans of time are counted from.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The operating system's clock.
 #[derive(Debug, Default, Clone, Copy)]
@@ -23,6 +33,10 @@ impl Clock for SystemClock {
             // A clock set before 1970 is a fault of the machine that no caller can do anything about.
             Err(_) => 0,
         }
+    }
+
+    fn elapsed_ms(&self) -> i64 {
+        i64::try_from(ORIGIN.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
 

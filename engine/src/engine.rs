@@ -16,6 +16,7 @@ use crate::error::{AppendError, CloseError, OpenError, ReadError, StopReason};
 use crate::index::{Boundary, Damaged, IndexEntry, QueueKey, QueueRange};
 use crate::limits::{APPEND_SIZE_BYTES_MAX, RELAXED_SYNC_INTERVAL_MS};
 use crate::log::pending::{Append, AppendDone, Appended, One, Several, Shut};
+use crate::log::pressure::Pressure;
 use crate::log::recover::{self, Need, Recovery};
 use crate::log::writer::Writer;
 use crate::options::{Flush, Options, Threads};
@@ -335,6 +336,38 @@ impl Engine {
         });
     }
 
+    /// The offset after the last one that the record of `entry` takes: the next one, unless it spans several. Those are found in
+    /// few steps, however many they are. May block as [`Engine::entries`] does.
+    pub fn end_of_record(&self, topic: &str, queue_id: u32, entry: &IndexEntry) -> u64 {
+        let after = entry.queue_offset + 1;
+        if !entry.spans {
+            return after;
+        }
+        let mut found = Vec::with_capacity(1);
+        let mut is_of_record = |offset: u64| {
+            found.clear();
+            self.entries(topic, queue_id, offset, 1, &mut found);
+            found
+                .first()
+                .is_some_and(|other| other.position == entry.position)
+        };
+        // Of the record up to `low`, not from `high` on.
+        let (mut low, mut high) = (entry.queue_offset, after);
+        while is_of_record(high) {
+            low = high;
+            high += high - entry.queue_offset;
+        }
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            if is_of_record(middle) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        high
+    }
+
     /// The offset of a queue that a moment points at, by store time; `None` if nothing was ever stored in the queue.
     pub fn offset_by_time(
         &self,
@@ -460,6 +493,16 @@ impl Engine {
     /// How many segment files the log has.
     pub fn segment_count(&self) -> usize {
         self.inner.shared.segments.count()
+    }
+
+    /// Bytes of appends that are not durable yet. Costs next to nothing.
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.inner.shared.pending.in_flight_bytes()
+    }
+
+    /// How much is on its way to the disk, and how long that takes: what to judge by whether to append more. Reads the clock.
+    pub fn pressure(&self) -> Pressure {
+        self.inner.shared.pending.pressure()
     }
 
     /// Whether the log takes appends.

@@ -49,6 +49,7 @@ pub use engine::{Engine, Health};
 pub use error::{AppendError, CloseError, OpenError, ReadError, StopReason};
 pub use index::{Boundary, IndexEntry, QueueRange};
 pub use log::pending::{AppendDone, Appended};
+pub use log::pressure::Pressure;
 pub use log::recover::Recovery;
 pub use options::{Flush, Options, Threads};
 pub use view::{Arrival, NoView, View};

@@ -92,7 +92,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let (jobs, jobs_in) = channel();
         Self {
-            pending: Pending::new(parts.options.pending_size_bytes_max),
+            pending: Pending::new(parts.options.pending_size_bytes_max, Arc::clone(&parts.clock)),
             tail_cache: TailCache::new(parts.options.tail_cache_size_bytes),
             durable: Watermark::new(parts.tail),
             ahead: Ahead::new(

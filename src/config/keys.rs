@@ -1,7 +1,7 @@
 //! The table of settings: one row gives the flag, the TOML key, the environment variable, the help text, the line in
 //! `docs/configuration.md` and the parser. Nothing about a setting is written down twice.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use tracing_subscriber::filter::Targets;
@@ -357,6 +357,67 @@ pub(crate) static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "check-message-types",
+        short: None,
+        value: "BOOL",
+        default: "true",
+        help: "Refuse a message that is not of the type that its topic's attribute message.type declares",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.check_message_types, text),
+    },
+    Key {
+        name: "in-flight-size",
+        short: None,
+        value: "SIZE",
+        default: "64MiB",
+        help: "Refuse sends while more than this is on its way to the disk, 1MiB to 4GiB",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| {
+            settings.in_flight_size_bytes = size(text)
+                .filter(|bytes| IN_FLIGHT_SIZE_BYTES.contains(bytes))
+                .ok_or("1MiB to 4GiB, in whole KiB, MiB, GiB or bytes")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "commit-latency-max-ms",
+        short: None,
+        value: "MS",
+        default: "2000",
+        help: "Refuse sends while it takes longer than this until a message is on the disk; clients give up after 3000",
+        apache: Some("osPageCacheBusyTimeOutMills"),
+        parts: BROKER,
+        set: |settings, text| milliseconds(&mut settings.commit_latency_max_ms, text),
+    },
+    Key {
+        name: "client-send-messages",
+        short: None,
+        value: "COUNT",
+        default: "0",
+        help: "Messages a second that one client connection may send, unless its producer group has a quota; 0: no bound",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| {
+            settings.client_send_messages = rate(text.parse().ok())?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "client-send-bytes",
+        short: None,
+        value: "SIZE",
+        default: "0",
+        help: "Bytes a second that one client connection may send, unless its producer group has a quota; 0: no bound",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| {
+            settings.client_send_bytes = rate(size(text))?;
+            Ok(())
+        },
+    },
+    Key {
         name: "log",
         short: None,
         value: "FILTER",
@@ -420,6 +481,20 @@ fn size(text: &str) -> Option<u64> {
         .find_map(|(name, bytes)| Some((text.strip_suffix(name)?, bytes)))
         .unwrap_or((text, 1));
     count.trim_end().parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// What may be on its way to the disk: at least a few of the largest messages.
+const IN_FLIGHT_SIZE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
+
+/// The highest rate that can be set.
+const RATE_MAX: u64 = 1_000_000_000_000;
+
+/// So many a second; 0 means no bound.
+fn rate(count: Option<u64>) -> Result<Option<NonZeroU64>, &'static str> {
+    count
+        .filter(|count| *count <= RATE_MAX)
+        .map(NonZeroU64::new)
+        .ok_or("a number from 0 to 1000000000000; sizes also in KiB, MiB or GiB")
 }
 
 fn milliseconds(into: &mut i64, text: &str) -> Result<(), &'static str> {

@@ -1,7 +1,7 @@
 //! The settings of the server parts, typed.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use super::address::{Advertise, HostPort};
@@ -49,6 +49,12 @@ pub(crate) struct Settings {
     pub(crate) transaction_timeout_ms: i64,
     pub(crate) transaction_check_interval_ms: i64,
     pub(crate) transaction_checks: u32,
+    pub(crate) check_message_types: bool,
+    pub(crate) in_flight_size_bytes: u64,
+    pub(crate) commit_latency_max_ms: i64,
+    /// A second, for each client; `None` bounds nothing.
+    pub(crate) client_send_messages: Option<NonZeroU64>,
+    pub(crate) client_send_bytes: Option<NonZeroU64>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -79,6 +85,11 @@ impl Default for Settings {
             transaction_timeout_ms: 6_000,
             transaction_check_interval_ms: 30_000,
             transaction_checks: 15,
+            check_message_types: true,
+            in_flight_size_bytes: 64 << 20,
+            commit_latency_max_ms: 2_000,
+            client_send_messages: None,
+            client_send_bytes: None,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }

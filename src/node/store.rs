@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use kourou_broker::flow::Rates;
 use kourou_broker::{Broker, BrokerOptions};
 use kourou_engine::clock::SystemClock;
 use kourou_engine::disk::{StdDisk, WriterKind};
@@ -52,6 +53,14 @@ impl Opened {
         options.transaction_timeout_ms = settings.transaction_timeout_ms;
         options.transaction_check_interval_ms = settings.transaction_check_interval_ms;
         options.transaction_checks_max = settings.transaction_checks;
+        options.check_message_types = settings.check_message_types;
+        options.in_flight_size_bytes_max = settings.in_flight_size_bytes;
+        engine.pending_size_bytes_max = settings.in_flight_size_bytes;
+        options.commit_latency_max_ms = settings.commit_latency_max_ms;
+        options.client_send_quota = Rates {
+            messages_per_s: settings.client_send_messages,
+            bytes_per_s: settings.client_send_bytes,
+        };
         options.message_id_seed = message_id_seed(advertised.ip());
         let disk = Arc::new(StdDisk::new(&settings.data, WriterKind::Auto));
         let broker = Broker::open(options, engine, disk, Arc::new(SystemClock))?;

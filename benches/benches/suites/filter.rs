@@ -18,6 +18,7 @@ const ENTRIES: usize = 1024;
 
 pub(crate) fn entries(criterion: &mut Criterion) {
     let entry = |at: usize| IndexEntry {
+        spans: false,
         queue_offset: at as u64,
         position: at as u64 * 1200,
         size_bytes: 1200,

@@ -20,6 +20,7 @@ pub use sql::{SqlError, SqlFilter, SqlReason};
 
 use crate::client::SubscriptionData;
 use crate::code;
+use crate::property::{Names, Properties};
 use crate::text::Text;
 
 /// The language of tag expressions.
@@ -138,7 +139,10 @@ impl Filter {
     /// Whether a message is wanted. `properties` are as stored: `name 0x01 value 0x02`, repeated.
     pub fn matches(&self, tags_code: i64, properties: &[u8]) -> bool {
         match self {
-            Self::All | Self::Tags(_) => self.may_match(tags_code),
+            // Of a batch without a tag each message has its own, which its consumer looks at.
+            Self::All | Self::Tags(_) => {
+                self.may_match(tags_code) || tags_code == 0 && holds_batch(properties)
+            }
             Self::Sql(sql) => sql.matches(properties),
         }
     }
@@ -151,6 +155,11 @@ impl Filter {
             Self::Sql(sql) => RecordView::parse(record).map_or(true, |view| sql.matches(view.properties())),
         }
     }
+}
+
+/// Whether properties are those of a batch that is one record.
+fn holds_batch(properties: &[u8]) -> bool {
+    Properties::read(properties).present.intersects(Names::INNER_NUM)
 }
 
 /// Whether `expression_type` is the language of tags.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{GroupConfig, GroupError};
 use crate::broker::Broker;
+use crate::flow;
 use crate::name;
 use crate::state::Change;
 use crate::topic::DataVersion;
@@ -31,6 +32,9 @@ impl Broker {
         done: impl FnOnce(Result<(), GroupError>) + Send + 'static,
     ) {
         if let Err(error) = name::check_group(&config.name) {
+            return done(Err(error.into()));
+        }
+        if let Err(error) = flow::check_all(&config.attributes) {
             return done(Err(error.into()));
         }
         if self.state.groups.get(&config.name).is_none()

@@ -14,6 +14,7 @@ pub(crate) use table::GroupTable;
 use crate::code;
 use crate::name::NameError;
 use crate::state::{Fields, Writer};
+use crate::topic::AttributeError;
 
 /// What is configured for one consumer group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +109,9 @@ pub enum GroupError {
     /// The name is not a group's.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// An attribute cannot be set so.
+    #[error(transparent)]
+    Attribute(#[from] AttributeError),
     /// There are as many groups as there may be.
     #[error("the broker has {max_groups} consumer groups, no more are allowed")]
     TooManyGroups {
@@ -129,7 +133,7 @@ impl GroupError {
     /// The protocol's number for it.
     pub fn response_code(&self) -> i32 {
         match self {
-            Self::Name(_) => code::INVALID_PARAMETER,
+            Self::Name(_) | Self::Attribute(_) => code::INVALID_PARAMETER,
             Self::TooManyGroups { .. } => code::SYSTEM_ERROR,
             Self::NotFound { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::Store(source) => crate::send::append_code(source),

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::GroupConfig;
+use crate::flow;
 use crate::state::{Fields, Writer};
 use crate::topic::DataVersion;
 
@@ -29,6 +31,8 @@ const BUILT_IN: [&str; 8] = [
 #[derive(Default)]
 pub(crate) struct GroupTable {
     made: RwLock<Made>,
+    /// How many have a quota; changes under the lock, and is read without it.
+    with_quota: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -61,6 +65,7 @@ impl GroupTable {
                 built_in,
                 ..Made::default()
             }),
+            with_quota: AtomicUsize::new(0),
         }
     }
 
@@ -71,6 +76,11 @@ impl GroupTable {
             .map(|entry| &entry.config)
             .or_else(|| made.built_in.get(group))
             .cloned()
+    }
+
+    /// Whether any group has a quota.
+    pub(crate) fn any_quota(&self) -> bool {
+        self.with_quota.load(Ordering::Relaxed) > 0
     }
 
     /// How many have been made.
@@ -127,9 +137,11 @@ impl GroupTable {
 
     pub(crate) fn put(&self, config: GroupConfig, only_if_absent: bool, now_ms: i64) {
         let mut made = self.made.write();
+        let has_quota = flow::has_quota(&config.attributes);
         match made.groups.get_mut(&config.name) {
             Some(entry) if only_if_absent && entry.stored => return,
             Some(entry) => {
+                self.lose(entry);
                 *entry = Entry {
                     config: Arc::new(config),
                     stored: true,
@@ -143,12 +155,22 @@ impl GroupTable {
                 made.groups.insert(entry.config.name.clone(), entry);
             }
         }
+        self.with_quota
+            .fetch_add(usize::from(has_quota), Ordering::Relaxed);
         made.version.bump(now_ms);
+    }
+
+    /// A group's settings go.
+    fn lose(&self, entry: &Entry) {
+        let had_quota = flow::has_quota(&entry.config.attributes);
+        self.with_quota
+            .fetch_sub(usize::from(had_quota), Ordering::Relaxed);
     }
 
     pub(crate) fn remove(&self, group: &str, now_ms: i64) {
         let mut made = self.made.write();
-        if made.groups.remove(group).is_some() {
+        if let Some(entry) = made.groups.remove(group) {
+            self.lose(&entry);
             made.version.bump(now_ms);
         }
     }
@@ -170,11 +192,14 @@ impl GroupTable {
     pub(crate) fn restore(&self, fields: &mut Fields<'_>) -> Option<()> {
         let version = DataVersion::decode(fields)?;
         let mut groups = HashMap::new();
+        let mut with_quota = 0;
         for _ in 0..fields.count()? {
             let config = Arc::new(GroupConfig::decode(fields)?);
+            with_quota += usize::from(flow::has_quota(&config.attributes));
             groups.insert(config.name.clone(), Entry { config, stored: true });
         }
         let mut made = self.made.write();
+        self.with_quota.store(with_quota, Ordering::Relaxed);
         made.groups = groups;
         made.version = version;
         Some(())

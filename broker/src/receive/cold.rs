@@ -119,6 +119,8 @@ impl ColdPull {
         if records.is_empty() {
             return Ok(self.empty(PullStatus::NoMatchedMessage));
         }
+        let Admitted { topic, group, .. } = &self.admitted;
+        self.broker.received(topic, group, records.len(), size_bytes);
         Ok(PullOutcome::Found(Pulled {
             records,
             size_bytes,

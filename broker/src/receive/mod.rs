@@ -26,6 +26,7 @@ pub use hold::{HoldGuard, HoldResult};
 
 use crate::code;
 use crate::filter::FilterError;
+use crate::flow::FlowRefusal;
 use crate::text::Text;
 
 /// One pull, as any frontend has it.
@@ -245,6 +246,9 @@ pub enum PullError {
         /// The language.
         expression_type: Text,
     },
+    /// It is too much just now.
+    #[error(transparent)]
+    Flow(#[from] FlowRefusal),
     /// The log could not be read.
     #[error("the messages could not be read: {0}")]
     Read(ReadError),
@@ -283,6 +287,7 @@ impl PullError {
             Self::Filter(_) => code::FILTER_DATA_NOT_EXIST,
             Self::GroupNotOnline | Self::SubscriptionNotExist => code::SUBSCRIPTION_NOT_EXIST,
             Self::SubscriptionNotLatest => code::SUBSCRIPTION_NOT_LATEST,
+            Self::Flow(refusal) => refusal.response_code(),
             Self::FilterNotSupported { .. } | Self::Read(_) => code::SYSTEM_ERROR,
         }
     }

@@ -59,6 +59,7 @@ impl Broker {
             place.max_offset = self.max_offset(&request.topic, admitted.queue_id);
             return empty(PullStatus::OffsetReset, place);
         }
+        self.admit_receive(&admitted.topic, &admitted.group)?;
         let Some(range) = self.queue_range(&request.topic, admitted.queue_id) else {
             return empty(PullStatus::NoMatchedLogicQueue, place);
         };
@@ -128,6 +129,7 @@ impl Broker {
         if records.is_empty() {
             return empty(PullStatus::NoMatchedMessage, place);
         }
+        self.received(&admitted.topic, &admitted.group, records.len(), size_bytes);
         Ok(PullOutcome::Found(Pulled {
             records,
             size_bytes,

@@ -62,19 +62,27 @@ impl Scan<'_> {
             FILTERED_STEP
         };
         let mut entries = Vec::with_capacity(step.min(left));
-        while left > 0 {
+        'steps: while left > 0 {
             entries.clear();
             self.engine
                 .entries(self.topic, self.queue_id, next, step.min(left), &mut entries);
             let Some(last) = entries.last() else { return next };
             let after = last.queue_offset + 1;
-            for entry in &entries {
-                if !self.filter.may_match(entry.tags_code) {
+            for (at, entry) in entries.iter().enumerate() {
+                // Of a batch without a tag each message has its own, which its consumer looks at.
+                let is_mixed = entry.spans && entry.tags_code == 0;
+                if !is_mixed && !self.filter.may_match(entry.tags_code) {
                     continue;
                 }
                 match visit(entry) {
+                    Visit::Taken if entry.spans => {
+                        // The same record has more entries, which are done with.
+                        next = self.end_of(entry);
+                        left = left.saturating_sub(at + 1);
+                        continue 'steps;
+                    }
                     Visit::Taken => {}
-                    Visit::TakenLast => return entry.queue_offset + 1,
+                    Visit::TakenLast => return self.end_of(entry),
                     Visit::Left => return entry.queue_offset,
                 }
             }
@@ -82,6 +90,13 @@ impl Scan<'_> {
             next = after;
         }
         next
+    }
+}
+
+impl Scan<'_> {
+    /// The offset after the last one of an entry's record.
+    fn end_of(&self, entry: &IndexEntry) -> u64 {
+        self.engine.end_of_record(self.topic, self.queue_id, entry)
     }
 }
 

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use kourou_engine::record::{
-    EncodeError, EncodedRecords, Limits as RecordLimits, RecordDraft, SYS_FLAG_TRANSACTION_PREPARED,
+    EncodeError, EncodedRecords, INNER_NUM, Limits as RecordLimits, RecordDraft, SYS_FLAG_INNER_BATCH,
+    SYS_FLAG_NEED_UNWRAP, SYS_FLAG_TRANSACTION_PREPARED,
 };
 
 use super::batch;
@@ -15,7 +16,7 @@ use crate::broker::Broker;
 use crate::name::{HALF_TOPIC, SCHEDULE_TOPIC};
 use crate::property::{self, Names, Properties};
 use crate::timer::DELAY_LEVEL_MAX;
-use crate::topic::TopicFilterType;
+use crate::topic::{MessageType, TopicFilterType, TypeRule};
 
 /// Flags of a message that clients decide: compressed, and how.
 const SYS_FLAG_OF_CLIENT: i32 = 0x701;
@@ -63,7 +64,10 @@ impl Broker {
     ) {
         sending.begin(request.is_batch, waking);
         let properties = Properties::read(&request.properties);
-        match self.check_send(&request, &properties) {
+        let checked = self
+            .check_send(&request, &properties)
+            .and_then(|checked| self.admit_checked(&request, &properties, checked));
+        match checked {
             Ok(Checked::Go(place)) if request.is_batch => {
                 self.append_send_batch(&request, &properties, &place, sending)
             }
@@ -110,6 +114,30 @@ impl Broker {
         }
     }
 
+    /// The checks that look at what the topic is configured for, and at how busy the log is.
+    fn admit_checked<'a>(
+        &self,
+        request: &SendRequest<'_>,
+        properties: &Properties<'_>,
+        checked: Checked<'a>,
+    ) -> Result<Checked<'a>, SendError> {
+        if let Checked::Go(place) = &checked {
+            let topic = &*place.config;
+            if self.options.check_message_types && !topic.attributes.is_empty() {
+                topic.check_message_type(MessageType::of(properties), TypeRule::Declared)?;
+            }
+            let messages = || {
+                if request.is_batch {
+                    batch::count(&request.body)
+                } else {
+                    1
+                }
+            };
+            self.admit_send(request, topic, messages)?;
+        }
+        Ok(checked)
+    }
+
     fn append_send<D: SendDone>(
         &self,
         request: &SendRequest<'_>,
@@ -153,6 +181,9 @@ impl Broker {
         }
         if delay_level > 0 || place.is_half {
             without = without.and(Names::REAL);
+        }
+        if properties.priority.is_some() && MessageType::of(properties) != MessageType::Priority {
+            without = without.and(Names::PRIORITY);
         }
         let level_changes = place.is_dead || properties.delay_level > DELAY_LEVEL_MAX;
         if level_changes {
@@ -226,7 +257,13 @@ impl Broker {
             .receipt
             .transaction_id
             .push_str(uniq_key.unwrap_or_default());
-        match self.encode_batch(request, place, &mut sending.records) {
+        sending.receipt.is_inner_batch = uniq_key.is_some() && place.config.has_batch_queues();
+        let encoded = if sending.receipt.is_inner_batch {
+            self.encode_inner_batch(request, properties, place, &mut sending)
+        } else {
+            self.encode_batch(request, place, &mut sending.records)
+        };
+        match encoded {
             Ok(()) => sending.append_to(&self.engine),
             Err(error) => sending.refuse(error),
         }
@@ -239,14 +276,7 @@ impl Broker {
         records: &mut EncodedRecords,
     ) -> Result<(), SendError> {
         let limits = &self.options.limits;
-        if request.body.len() > limits.body_size_bytes_max {
-            let (size_bytes, max_bytes) = (request.body.len(), limits.body_size_bytes_max);
-            return Err(BatchError::TooLarge {
-                size_bytes,
-                max_bytes,
-            }
-            .into());
-        }
+        self.check_batch_size(request)?;
         let record_limits = self.record_limits();
         for message in batch::messages(&request.body, limits.batch_messages_max) {
             let message = message?;
@@ -270,6 +300,59 @@ impl Broker {
         }
         if records.is_empty() {
             return Err(BatchError::Empty.into());
+        }
+        Ok(())
+    }
+
+    /// A batch that stays one record: as it came, with the number of its messages. It takes an offset for each of them, and
+    /// consumers take it apart.
+    fn encode_inner_batch<D>(
+        &self,
+        request: &SendRequest<'_>,
+        properties: &Properties<'_>,
+        place: &Place<'_>,
+        sending: &mut Sending<D>,
+    ) -> Result<(), SendError> {
+        self.check_batch_size(request)?;
+        let mut count = 0_u32;
+        for message in batch::messages(&request.body, self.options.limits.batch_messages_max) {
+            self.check_properties_size(message?.properties.len())?;
+            count += 1;
+        }
+        if count == 0 {
+            return Err(BatchError::Empty.into());
+        }
+        let text = &mut sending.properties;
+        properties.copy_without(Names::STAMPED, text);
+        text.extend_from_slice(&self.stamp);
+        property::push(text, INNER_NUM, count.to_string().as_bytes());
+        self.check_properties_size(text.len())?;
+        let record = RecordDraft {
+            topic: &place.topic,
+            queue_id: place.queue_id,
+            flag: request.flag,
+            sys_flag: sys_flag(request, place) | SYS_FLAG_INNER_BATCH | SYS_FLAG_NEED_UNWRAP,
+            born_ms: request.born_ms,
+            born_host: request.born_host,
+            store_host: self.options.store_host,
+            reconsume_times: request.reconsume_times,
+            prepared_transaction_offset: 0,
+            body: &request.body,
+            properties: text,
+        };
+        sending
+            .records
+            .push(&record, &self.record_limits())
+            .map_err(SendError::Illegal)
+    }
+
+    fn check_batch_size(&self, request: &SendRequest<'_>) -> Result<(), BatchError> {
+        let (size_bytes, max_bytes) = (request.body.len(), self.options.limits.body_size_bytes_max);
+        if size_bytes > max_bytes {
+            return Err(BatchError::TooLarge {
+                size_bytes,
+                max_bytes,
+            });
         }
         Ok(())
     }

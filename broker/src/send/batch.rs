@@ -97,6 +97,16 @@ pub(super) fn messages(
     })
 }
 
+/// How many messages a batch holds, up to the first that does not add up.
+pub(super) fn count(batch: &[u8]) -> u64 {
+    let mut rest = batch;
+    let mut count = 0;
+    while !rest.is_empty() && take(&mut rest).is_some() {
+        count += 1;
+    }
+    count
+}
+
 fn take<'a>(rest: &mut &'a [u8]) -> Option<BatchMessage<'a>> {
     let mut fields = *rest;
     let size = usize::try_from(i32_of(&mut fields)?).ok()?;

@@ -9,7 +9,7 @@ use crate::client::{SYS_FLAG_UNIT, SYS_FLAG_UNIT_SUBSCRIBED};
 use crate::name;
 use crate::property::Properties;
 use crate::text::Text;
-use crate::topic::{TopicConfig, perm};
+use crate::topic::{MessageType, TopicConfig, perm};
 
 /// Queues of a dead-letter topic.
 const DLQ_QUEUES: u32 = 1;
@@ -66,7 +66,11 @@ impl Broker {
                 topic: Text::from(&*request.topic),
             });
         }
-        let queue_id = self.queue_of_send(request, &config)?;
+        let queue_id = match urgency(request, properties) {
+            // The more urgent, the higher the queue; whoever receives by priority begins with the highest.
+            Some(priority) => priority.min(config.write_queues.saturating_sub(1)),
+            None => self.queue_of_send(request, &config)?,
+        };
         let mut is_half = false;
         if request.is_batch {
             check_batch(request, properties)?;
@@ -159,6 +163,12 @@ impl Broker {
             None => Checked::Make(TopicConfig::new(topic, DLQ_QUEUES)),
         }
     }
+}
+
+/// The priority of a message that has one and is nothing else that would decide where it goes.
+fn urgency(request: &SendRequest<'_>, properties: &Properties<'_>) -> Option<u32> {
+    let priority = properties.priority?;
+    (!request.is_batch && MessageType::of(properties) == MessageType::Priority).then_some(priority)
 }
 
 fn check_batch(request: &SendRequest<'_>, properties: &Properties<'_>) -> Result<(), BatchError> {

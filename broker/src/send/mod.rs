@@ -28,9 +28,10 @@ pub use batch::BatchError;
 pub use sending::{SendDone, Sending};
 
 use crate::code;
+use crate::flow::FlowRefusal;
 use crate::name::NameError;
 use crate::text::Text;
-use crate::topic::TopicError;
+use crate::topic::{TopicError, TypeMismatch};
 
 /// One send, single or batch, as any frontend has it. Cheap to make: texts may be borrowed, the body shares the frame it came
 /// in.
@@ -96,6 +97,8 @@ pub struct SendReceipt {
     pub queue_offset: u64,
     /// The message's unique id; empty for a batch that has none.
     pub transaction_id: String,
+    /// Whether a batch was stored as one record, under the id in `transaction_id`.
+    pub is_inner_batch: bool,
     /// The broker's region.
     pub region: Arc<str>,
     /// Whether the client should trace.
@@ -219,6 +222,12 @@ pub enum SendError {
         /// The limit.
         max_transactions: usize,
     },
+    /// The message is not of the type that its topic is for.
+    #[error(transparent)]
+    Type(#[from] TypeMismatch),
+    /// It is too much just now.
+    #[error(transparent)]
+    Flow(#[from] FlowRefusal),
     /// The message cannot be stored as it is.
     #[error("the message is illegal, maybe msg body or properties length not matched: {0}")]
     Illegal(EncodeError),
@@ -243,7 +252,8 @@ impl SendError {
             Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::TimerNotEnabled | Self::TooManyTimers { .. } => code::SYSTEM_ERROR,
             Self::TooManyTransactions { .. } => code::SYSTEM_BUSY,
-            Self::Illegal(_) | Self::IllegalBatch(_) => code::MESSAGE_ILLEGAL,
+            Self::Type(_) | Self::Illegal(_) | Self::IllegalBatch(_) => code::MESSAGE_ILLEGAL,
+            Self::Flow(refusal) => refusal.response_code(),
             Self::Store(source) => append_code(source),
         }
     }
@@ -265,7 +275,7 @@ pub(crate) fn append_code(error: &AppendError) -> i32 {
 pub(crate) fn append_remark(error: &AppendError) -> String {
     match error {
         AppendError::Busy { .. } => {
-            format!("[PC_SYNCHRONIZED]broker busy, start flow control for a while: {error}")
+            format!("[IN_FLIGHT_BYTES]broker busy: {error}")
         }
         AppendError::TooLarge { .. } => format!("the message is illegal: {error}"),
         AppendError::Full { .. } | AppendError::Stopped(_) | AppendError::Closed => {

@@ -58,6 +58,7 @@ impl<D: SendDone> Sending<D> {
                 queue_id: 0,
                 queue_offset: 0,
                 transaction_id: String::new(),
+                is_inner_batch: false,
                 region: Arc::from(""),
                 trace_on: false,
             },
@@ -80,6 +81,7 @@ impl<D: SendDone> Sending<D> {
         self.records.clear();
         self.receipt.batch_positions.clear();
         self.receipt.transaction_id.clear();
+        self.receipt.is_inner_batch = false;
         if self.properties.capacity() > KEPT_PROPERTIES_SIZE_BYTES_MAX {
             self.properties = Vec::new();
         }
@@ -109,7 +111,7 @@ impl<D: SendDone> AppendDone for Sending<D> {
                 self.receipt.position = first.position;
                 self.receipt.queue_offset = first.queue_offset;
             }
-            if self.is_batch {
+            if self.is_batch && !self.receipt.is_inner_batch {
                 let positions = appended.iter().map(|one| one.position);
                 self.receipt.batch_positions.extend(positions);
             }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::message_type::{MESSAGE_TYPE, MessageType};
+use crate::flow;
+
 /// Why attributes cannot be changed so.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -50,8 +53,6 @@ pub enum AttributeError {
     },
 }
 
-const MESSAGE_TYPES: [&str; 6] = ["UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED"];
-
 /// Changes of attributes: what to set and what to remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AttributeChanges {
@@ -97,7 +98,8 @@ impl AttributeChanges {
         let mut after = current.cloned().unwrap_or_default();
         for (name, value) in &self.changes {
             check(name, value.as_deref())?;
-            let changeable = matches!(name.as_str(), "message.type" | "reserve.time");
+            let changeable = matches!(name.as_str(), MESSAGE_TYPE | RESERVE_TIME | LITE_TOPIC_EXPIRATION)
+                || flow::is_quota(name);
             if current.is_some() && !changeable && after.get(name) != value.as_ref() {
                 return Err(AttributeError::Unchangeable { name: name.clone() });
             }
@@ -110,13 +112,31 @@ impl AttributeChanges {
     }
 }
 
+/// What the topic's queues count.
+pub(super) const QUEUE_TYPE: &str = "queue.type";
+/// Queues in which a batch may be one record.
+pub(super) const BATCH_QUEUE: &str = "BatchCQ";
+/// How long messages are kept, as far as the segments that they are in are.
+const RESERVE_TIME: &str = "reserve.time";
+/// When lite topics expire; kept for those who ask.
+const LITE_TOPIC_EXPIRATION: &str = "lite.topic.expiration";
+
 fn check(name: &str, value: Option<&str>) -> Result<(), AttributeError> {
-    // Plain queues and plain deletion are what there is; accepting the others would promise something else.
+    // Plain deletion is what there is; accepting the other would promise something else.
     let (allowed, served): (&[&str], &[&str]) = match name {
-        "message.type" => (&MESSAGE_TYPES, &MESSAGE_TYPES),
-        "queue.type" => (&["SimpleCQ", "BatchCQ"], &["SimpleCQ"]),
+        MESSAGE_TYPE => {
+            return match value {
+                Some(value) if MessageType::named(value).is_none() => Err(AttributeError::Value {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                }),
+                _ => Ok(()),
+            };
+        }
+        _ if flow::is_quota(name) => return value.map_or(Ok(()), |value| flow::check(name, value)),
+        QUEUE_TYPE => (&["SimpleCQ", BATCH_QUEUE], &["SimpleCQ", BATCH_QUEUE]),
         "cleanup.policy" => (&["DELETE", "COMPACTION"], &["DELETE"]),
-        "reserve.time" => {
+        RESERVE_TIME | LITE_TOPIC_EXPIRATION => {
             return match value {
                 Some(value) if value.parse::<i64>().is_err() => Err(AttributeError::Value {
                     name: name.to_owned(),
@@ -201,9 +221,10 @@ mod tests {
             Err(AttributeError::Value { .. })
         ));
         assert!(matches!(
-            change("+queue.type=BatchCQ", None),
-            Err(AttributeError::NotServed { .. })
+            change("+quota.send.bytes=0", None),
+            Err(AttributeError::Value { .. })
         ));
+        assert_eq!(change("+queue.type=BatchCQ", None).map(|all| all.len()), Ok(1));
         assert!(matches!(
             change("+cleanup.policy=COMPACTION", None),
             Err(AttributeError::NotServed { .. })

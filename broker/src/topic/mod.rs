@@ -4,6 +4,7 @@ mod attributes;
 mod builtin;
 mod create;
 mod floors;
+mod message_type;
 mod table;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use thiserror::Error;
 pub use attributes::{AttributeChanges, AttributeError};
 pub(crate) use create::Creations;
 pub(crate) use floors::Floors;
+pub use message_type::{MessageType, TypeMismatch, TypeRule};
 pub(crate) use table::TopicTable;
 
 use crate::code;
@@ -30,7 +32,7 @@ pub mod perm {
     pub const WRITE: u32 = 2;
     /// May be consumed.
     pub const READ: u32 = 4;
-    /// Deliver by priority; stored, without effect.
+    /// Deliver by priority; stored, without effect: the attribute `message.type` decides.
     pub const PRIORITY: u32 = 8;
 
     /// Whether `perm` allows sending.
@@ -93,6 +95,13 @@ impl TopicConfig {
             order: false,
             attributes: BTreeMap::new(),
         }
+    }
+
+    /// Whether a batch that has an id of its own is stored as one record in its queues.
+    pub fn has_batch_queues(&self) -> bool {
+        self.attributes
+            .get(attributes::QUEUE_TYPE)
+            .is_some_and(|kind| kind == attributes::BATCH_QUEUE)
     }
 
     pub(crate) fn encode(&self, out: &mut Writer) {

@@ -307,7 +307,7 @@ fn a_topic_with_several_tags_marks_its_messages() {
     );
 }
 
-fn batch(messages: &[(&str, &str)]) -> Bytes {
+pub(crate) fn batch(messages: &[(&str, &str)]) -> Bytes {
     let mut out = Vec::new();
     for (body, properties) in messages {
         let size = 22 + body.len() + properties.len();

@@ -13,6 +13,10 @@ pub struct IndexEntry {
     pub tags_code: i64,
     /// When it was stored, in milliseconds since the epoch.
     pub store_ms: i64,
+    /// Whether the record takes several offsets; there is an entry like this one for each, see [`Engine::end_of_record`].
+    ///
+    /// [`Engine::end_of_record`]: crate::Engine::end_of_record
+    pub spans: bool,
 }
 
 /// An entry without its offset, which is its place in the run. 24 bytes, in memory as in the file:
@@ -22,14 +26,19 @@ pub struct IndexEntry {
 /// | position| store_ms | size     | tags_code |      little-endian
 /// ```
 ///
+/// The highest bit of `size` says that the record takes several offsets.
+///
 /// A tag code is a 32-bit hash that the wire and the reference extend to 64 bits with its sign; the index keeps the 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) position: u64,
     pub(crate) store_ms: i64,
-    pub(crate) size_bytes: u32,
+    size_and_spans: u32,
     pub(crate) tags_code: i32,
 }
+
+/// In a slot's size. Records are shorter: see `APPEND_SIZE_BYTES_MAX`.
+const SPANS: u32 = 1 << 31;
 
 impl Slot {
     pub(crate) const SIZE_BYTES: usize = 24;
@@ -38,16 +47,25 @@ impl Slot {
         Self {
             position,
             store_ms,
-            size_bytes,
+            size_and_spans: size_bytes & !SPANS,
             // A tags code is a sign-extended 32-bit hash; the low half is all of it.
             tags_code: tags_code as i32,
+        }
+    }
+
+    /// The same, of a record that takes so many offsets.
+    pub(crate) fn spanning(self, offsets: u32) -> Self {
+        let spans = if offsets > 1 { SPANS } else { 0 };
+        Self {
+            size_and_spans: self.size_and_spans | spans,
+            ..self
         }
     }
 
     pub(crate) fn encode_into(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.position.to_le_bytes());
         out.extend_from_slice(&self.store_ms.to_le_bytes());
-        out.extend_from_slice(&self.size_bytes.to_le_bytes());
+        out.extend_from_slice(&self.size_and_spans.to_le_bytes());
         out.extend_from_slice(&self.tags_code.to_le_bytes());
     }
 
@@ -57,7 +75,7 @@ impl Slot {
         Some(Self {
             position: fields.u64().ok()?,
             store_ms: fields.i64().ok()?,
-            size_bytes: fields.u32().ok()?,
+            size_and_spans: fields.u32().ok()?,
             tags_code: fields.i32().ok()?,
         })
     }
@@ -66,9 +84,10 @@ impl Slot {
         IndexEntry {
             queue_offset,
             position: self.position,
-            size_bytes: self.size_bytes,
+            size_bytes: self.size_and_spans & !SPANS,
             tags_code: i64::from(self.tags_code),
             store_ms: self.store_ms,
+            spans: self.size_and_spans & SPANS != 0,
         }
     }
 }

@@ -2,12 +2,7 @@ use super::*;
 use crate::index::QueueIndex;
 
 fn slot(position: u64) -> Slot {
-    Slot {
-        position,
-        store_ms: position as i64 * 2,
-        size_bytes: 100,
-        tags_code: -7,
-    }
+    Slot::new(position, position as i64 * 2, 100, -7)
 }
 
 fn sample() -> Arc<Frozen> {

@@ -7,12 +7,7 @@ const KEY: QueueKey<'static> = QueueKey {
 };
 
 fn slot(position: u64) -> Slot {
-    Slot {
-        position,
-        store_ms: position as i64 / 10,
-        size_bytes: 10,
-        tags_code: 1,
-    }
+    Slot::new(position, position as i64 / 10, 10, 1)
 }
 
 /// Ten entries in each of three segments: one in a file, one frozen, one live.

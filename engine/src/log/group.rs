@@ -22,6 +22,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// Size of the records.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.appended.first().map_or(0, |first| self.end - first.position)
+    }
+
     /// Where the records are in the group's bytes.
     pub(crate) fn records<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = RecordView<'a>> {
         self.appended.iter().filter_map(move |appended| {

@@ -4,6 +4,7 @@ mod arena;
 mod group;
 pub(crate) mod mark;
 pub(crate) mod pending;
+pub(crate) mod pressure;
 pub(crate) mod recover;
 pub(crate) mod scan;
 pub(crate) mod tail;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::pressure::{Meter, Pressure};
+use crate::clock::Clock;
 use crate::error::{AppendError, StopReason};
 use crate::record::EncodedRecords;
 
@@ -109,6 +111,7 @@ const CLAIMED_SIZE_BYTES_MAX: u64 = 64 << 10;
 pub(crate) struct Pending {
     state: Mutex<State>,
     arrived: Condvar,
+    meter: Meter,
     size_bytes_max: u64,
 }
 
@@ -122,10 +125,11 @@ struct State {
 }
 
 impl Pending {
-    pub(crate) fn new(size_bytes_max: u64) -> Self {
+    pub(crate) fn new(size_bytes_max: u64, clock: Arc<dyn Clock>) -> Self {
         Self {
             state: Mutex::default(),
             arrived: Condvar::new(),
+            meter: Meter::new(clock),
             size_bytes_max,
         }
     }
@@ -153,6 +157,7 @@ impl Pending {
                 })
             } else {
                 state.size_bytes += size_bytes;
+                self.meter.waits(state.appends.is_empty(), state.size_bytes);
                 state.appends.push(append);
                 if wake {
                     self.wake_writer(&mut state);
@@ -208,11 +213,32 @@ impl Pending {
         true
     }
 
-    /// Everything that waits, into `into`, which is empty.
+    /// Everything that waits, into `into`, which is empty. [`Pending::committed`] and [`Pending::rests`] are to say what becomes of
+    /// it.
     pub(crate) fn take(&self, into: &mut Vec<Append>) {
         let mut state = self.state.lock();
         std::mem::swap(&mut state.appends, into);
         state.size_bytes = 0;
+        self.meter.taken();
+    }
+
+    /// So many bytes of what was taken are durable.
+    pub(crate) fn committed(&self, size_bytes: u64) {
+        self.meter.committed(size_bytes);
+    }
+
+    /// Nothing is left of what was taken.
+    pub(crate) fn rests(&self) {
+        self.meter.rests();
+    }
+
+    /// Bytes that wait or are being written.
+    pub(crate) fn in_flight_bytes(&self) -> u64 {
+        self.meter.in_flight_bytes()
+    }
+
+    pub(crate) fn pressure(&self) -> Pressure {
+        self.meter.pressure()
     }
 
     /// From now on nothing is taken; what waits is still the writer's. The first reason stays.

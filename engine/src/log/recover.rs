@@ -17,7 +17,7 @@ use super::scan::{Found, Nothing, Scanner};
 use crate::disk::{BLOCK_SIZE_BYTES, Disk, OpenMode};
 use crate::error::OpenError;
 use crate::index::file::Sealed;
-use crate::index::{Frozen, QueueIndex, QueueKey, SegmentIndex, Slot, file};
+use crate::index::{Frozen, QueueIndex, QueueKey, QueueNo, SegmentIndex, Slot, file};
 use crate::limits::APPEND_SIZE_BYTES_MAX;
 use crate::log::mark::MARK_SIZE_BYTES;
 use crate::options::Flush;
@@ -271,7 +271,7 @@ pub(crate) fn index_of(segment: &Segment, segment_size_bytes: u64) -> Result<Arc
                     if expected.next_offset == 0 {
                         index.begin_at(expected.queue, record.queue_offset());
                     }
-                    index.publish([(expected.queue, slot(&record, position))]);
+                    index.publish(entries(expected.queue, &record, position));
                 }
                 position += u64::from(record.size_bytes());
             }
@@ -301,13 +301,20 @@ fn queue_key<'a>(record: &RecordView<'a>) -> QueueKey<'a> {
     }
 }
 
-fn slot(record: &RecordView<'_>, position: u64) -> Slot {
-    Slot::new(
+/// The record's entries: one for each offset that it takes.
+fn entries(
+    queue: QueueNo,
+    record: &RecordView<'_>,
+    position: u64,
+) -> impl Iterator<Item = (QueueNo, Slot)> + use<> {
+    let offsets = record.offsets();
+    let slot = Slot::new(
         position,
         record.store_ms(),
         record.size_bytes(),
         record.tags_code(),
-    )
+    );
+    std::iter::repeat_n((queue, slot.spanning(offsets)), offsets as usize)
 }
 
 /// The bytes of the block that the tail lies in, up to the tail.
@@ -412,7 +419,7 @@ impl Replay<'_> {
                     found: format!("offset {}", record.queue_offset()),
                 });
             }
-            self.index.publish([(expected.queue, slot(record, position))]);
+            self.index.publish(entries(expected.queue, record, position));
         }
         self.last_store_ms = self.last_store_ms.max(record.store_ms());
         self.view.apply(record);

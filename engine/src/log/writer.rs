@@ -104,6 +104,7 @@ impl Writer {
             return false;
         }
         self.write_taken();
+        self.shared.pending.rests();
         true
     }
 
@@ -318,9 +319,12 @@ impl Writer {
         for record in group.appends.iter().flat_map(|append| append.records.iter()) {
             let size_bytes = record.size_bytes();
             let queue_offset = if record.indexed() {
-                let (queue, queue_offset) = self.next_offset(record);
-                let slot = Slot::new(position, store_ms, size_bytes, record.tags_code());
-                group.slots.push((queue, slot));
+                let offsets = record.offsets();
+                let (queue, queue_offset) = self.next_offset(record, offsets);
+                let slot = Slot::new(position, store_ms, size_bytes, record.tags_code()).spanning(offsets);
+                for _ in 0..offsets {
+                    group.slots.push((queue, slot));
+                }
                 queue_offset
             } else {
                 0
@@ -344,7 +348,7 @@ impl Writer {
         (group, buffer)
     }
 
-    fn next_offset(&mut self, record: Unstamped<'_>) -> (QueueNo, u64) {
+    fn next_offset(&mut self, record: Unstamped<'_>, offsets: u32) -> (QueueNo, u64) {
         let expected = self.shared.index.expect(QueueKey {
             topic: record.topic(),
             queue_id: record.queue_id(),
@@ -354,7 +358,7 @@ impl Writer {
             .entry(expected.queue)
             .or_insert(expected.next_offset);
         let queue_offset = *next;
-        *next += 1;
+        *next += u64::from(offsets);
         (expected.queue, queue_offset)
     }
 
@@ -366,7 +370,9 @@ impl Writer {
         let mut slots = group.slots.iter();
         let arrivals = group.records(&bytes).filter_map(|record| {
             view.apply(&record);
-            let (_, slot) = record.indexed().then(|| slots.next())??;
+            let (_, slot) = record
+                .indexed()
+                .then(|| slots.nth(record.offsets() as usize - 1))??;
             Some(arrival(&record, slot))
         });
         self.arrivals.with(arrivals, |arrivals| {
@@ -378,6 +384,7 @@ impl Writer {
                 view.arrived(arrivals);
             }
         });
+        shared.pending.committed(group.size_bytes());
         group.slots.clear();
         group.complete();
         group.appended.clear();

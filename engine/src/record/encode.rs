@@ -9,7 +9,8 @@ use super::checksum;
 use super::layout::{
     AFTER_HOSTS_SIZE, BODY_SIZE_BYTES_MAX, BORN_HOST_AT, MAGIC_V1, MAGIC_V2, POSITION_AT,
     PROPERTIES_SIZE_BYTES_MAX, QUEUE_OFFSET_AT, SYS_FLAG_BORN_HOST_V6, SYS_FLAG_STORE_HOST_V6,
-    TOPIC_SIZE_BYTES_MAX, TOPIC_V1_SIZE_MAX, born_host_size, indexed_by_flags, store_host_size,
+    TOPIC_SIZE_BYTES_MAX, TOPIC_V1_SIZE_MAX, born_host_size, indexed_by_flags, offsets_by_flags,
+    store_host_size,
 };
 use super::properties::{self, TAGS, VALUE_END, tags_code_of};
 
@@ -180,6 +181,7 @@ impl<'a> RecordDraft<'a> {
             tags_code: tags_code_of(properties.tag),
             store_ms_at: (BORN_HOST_AT + born_size) as u8,
             indexed: self.topic != STATE_TOPIC && indexed_by_flags(sys_flag),
+            offsets: offsets_by_flags(sys_flag, self.properties),
         })
     }
 
@@ -297,6 +299,7 @@ pub(super) struct Shape {
     tags_code: i64,
     store_ms_at: u8,
     indexed: bool,
+    offsets: u32,
 }
 
 /// A whole record, but for where and when it is stored.
@@ -400,6 +403,11 @@ impl<'a> Unstamped<'a> {
 
     pub(crate) fn indexed(self) -> bool {
         self.shape.indexed
+    }
+
+    /// How many queue offsets it takes, if it is indexed.
+    pub(crate) fn offsets(self) -> u32 {
+        self.shape.offsets
     }
 
     /// See [`EncodedRecord::stamp`].

@@ -27,6 +27,8 @@
 //!            the CRC-32, without its top bit, of every byte of the record before these 20
 //! ```
 
+use super::properties::find;
+
 /// Magic of a record whose topic size takes one byte.
 pub const MAGIC_V1: u32 = 0xDAA3_20A7;
 /// Magic of a record whose topic size takes two bytes.
@@ -82,6 +84,27 @@ pub const SYS_FLAG_TRANSACTION_ROLLBACK: i32 = 0xC;
 pub const SYS_FLAG_BORN_HOST_V6: i32 = 0x10;
 /// Sys flag: the store host is an IPv6 address.
 pub const SYS_FLAG_STORE_HOST_V6: i32 = 0x20;
+
+/// Sys flag: consumers take the body apart. Always together with [`SYS_FLAG_INNER_BATCH`].
+pub const SYS_FLAG_NEED_UNWRAP: i32 = 0x40;
+/// Sys flag: the body is a batch that is stored as one record. The record takes as many queue offsets as its property
+/// [`INNER_NUM`] says.
+pub const SYS_FLAG_INNER_BATCH: i32 = 0x80;
+/// The property that says how many messages a batch holds that is stored as one record.
+pub const INNER_NUM: &str = "INNER_NUM";
+/// The most queue offsets that one record takes.
+pub const INNER_NUM_MAX: u32 = 65_536;
+
+/// How many queue offsets a record takes that has a place in a queue: one, unless it is a batch.
+pub(crate) fn offsets_by_flags(sys_flag: i32, properties: &[u8]) -> u32 {
+    if sys_flag & SYS_FLAG_INNER_BATCH == 0 {
+        return 1;
+    }
+    find(properties, INNER_NUM.as_bytes())
+        .and_then(|count| std::str::from_utf8(count).ok()?.parse().ok())
+        .unwrap_or(1)
+        .clamp(1, INNER_NUM_MAX)
+}
 
 /// Whether a record with these sys flags takes a queue offset and appears in its queue.
 pub(crate) const fn indexed_by_flags(sys_flag: i32) -> bool {

@@ -229,12 +229,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Checkpoint {
-        let slot = Slot {
-            position: 77,
-            store_ms: 5,
-            size_bytes: 100,
-            tags_code: -1,
-        };
+        let slot = Slot::new(77, 5, 100, -1).spanning(2);
         let name = QueueName {
             topic: "orders".into(),
             queue_id: 2,

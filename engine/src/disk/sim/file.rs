@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+use super::gate::Gate;
 use super::names::FileId;
 use super::state::{State, in_memory};
 use crate::disk::{AlignedBuf, DiskFile, Durability, GroupWriter, OpenMode, nothing_in_flight};
@@ -143,13 +144,15 @@ struct Flight {
 #[derive(Debug)]
 pub(super) struct SimWriter {
     durability: Durability,
+    gate: Gate,
     flight: Option<Flight>,
 }
 
 impl SimWriter {
-    pub(super) fn new(durability: Durability) -> Self {
+    pub(super) fn new(durability: Durability, gate: Gate) -> Self {
         Self {
             durability,
+            gate,
             flight: None,
         }
     }
@@ -179,6 +182,7 @@ impl GroupWriter for SimWriter {
         else {
             return nothing_in_flight();
         };
+        self.gate.pass();
         let result = started.and_then(|()| match sim(&file) {
             Some(sim) => sim.finish_group(group.as_slice(), position, self.durability),
             None => Err(Errno::INVAL.into()),

@@ -14,6 +14,7 @@
 //! [`SimDisk::after_kill`] then give the disk that the next start finds.
 
 mod file;
+mod gate;
 mod image;
 mod names;
 mod random;
@@ -35,12 +36,14 @@ pub use script::{Op, Tear};
 
 use super::{Disk, DiskFile, Durability, GroupWriter, Listed, OpenMode};
 use file::{SimFile, SimWriter};
+use gate::Gate;
 use state::State;
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Debug, Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    gate: Gate,
 }
 
 impl Default for SimDisk {
@@ -58,6 +61,7 @@ impl SimDisk {
     fn with(state: State) -> Self {
         Self {
             state: Arc::new(Mutex::new(state)),
+            gate: Gate::default(),
         }
     }
 
@@ -103,6 +107,16 @@ impl SimDisk {
         let position = state::in_memory(position)?;
         self.state.lock().file_at(path)?.image.flip_bit(position, bit);
         Ok(())
+    }
+
+    /// Makes group writes wait, those that have begun too, until [`SimDisk::resume`].
+    pub fn stall(&self) {
+        self.gate.set_shut(true);
+    }
+
+    /// Lets group writes go on.
+    pub fn resume(&self) {
+        self.gate.set_shut(false);
     }
 
     /// Sets how many bytes fit on the disk. Writing more fails with ENOSPC.
@@ -207,6 +221,6 @@ impl Disk for SimDisk {
 
     fn group_writer(&self, durability: Durability) -> io::Result<Box<dyn GroupWriter>> {
         self.state.lock().script.check()?;
-        Ok(Box::new(SimWriter::new(durability)))
+        Ok(Box::new(SimWriter::new(durability, self.gate.clone())))
     }
 }

@@ -9,7 +9,7 @@ use kourou_proto::remoting::response::GetBrokerConfigResponse;
 
 /// Figures that Apache's tools and dashboard read without looking whether they are there, and that are not counted
 /// here yet: a zero each, so that what is counted can be shown.
-const ZEROES: [&str; 20] = [
+const ZEROES: [&str; 19] = [
     "msgPutTotalYesterdayMorning",
     "msgPutTotalTodayMorning",
     "msgPutTotalTodayNow",
@@ -20,7 +20,6 @@ const ZEROES: [&str; 20] = [
     "pullThreadPoolQueueSize",
     "sendThreadPoolQueueHeadWaitTimeMills",
     "pullThreadPoolQueueHeadWaitTimeMills",
-    "pageCacheLockTimeMills",
     "commitLogDiskRatio",
     "consumeQueueDiskRatio",
     "timerReadBehind",
@@ -91,6 +90,18 @@ pub(super) fn info(broker: &Arc<Broker>, success: Command) -> Command {
     put("commitLogMaxOffset", engine.watermark().to_string());
     put("timerCongestNum", broker.timers_pending().to_string());
     put("heldPulls", broker.held_pulls().to_string());
+    let flow = broker.flow_stats();
+    // Upstream's figure of that name is for how long a put has held its lock.
+    put("pageCacheLockTimeMills", flow.pressure.oldest_ms.to_string());
+    put("commitLatencyMs", flow.pressure.commit_ms.to_string());
+    put("inFlightBytes", flow.pressure.in_flight_bytes.to_string());
+    put("sendsRefusedInFlight", flow.sends_refused_in_flight.to_string());
+    put(
+        "sendsRefusedCommitLatency",
+        flow.sends_refused_commit_latency.to_string(),
+    );
+    put("sendsRefusedQuota", flow.sends_refused_quota.to_string());
+    put("pullsRefusedQuota", flow.pulls_refused_quota.to_string());
     put("storeHealth", format!("{:?}", engine.health()));
     success.with_body(table.encode())
 }

@@ -130,7 +130,7 @@ pub(crate) fn write_answer(sent: &mut Sent, answer: &mut Command) {
                 queue_id: i32::try_from(receipt.queue_id).unwrap_or(i32::MAX),
                 queue_offset: i64::try_from(receipt.queue_offset).unwrap_or(i64::MAX),
                 transaction_id,
-                batch_uniq_id: None,
+                batch_uniq_id: transaction_id.filter(|_| receipt.is_inner_batch),
                 recall_handle: None,
                 region_id: Some(&receipt.region),
                 trace_on: Some(receipt.trace_on),

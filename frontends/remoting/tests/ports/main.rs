@@ -15,5 +15,6 @@ mod relays;
 mod replies;
 mod resets;
 mod sends;
+mod shapes;
 mod support;
 mod transactions;

@@ -63,6 +63,8 @@ public final class Main {
         Api.register(all);
         Pulling.register(all);
         Filters.register(all);
+        Namespaces.register(all);
+        Trace.register(all);
         Sending.register(all);
         Content.register(all);
         Asking.register(all);

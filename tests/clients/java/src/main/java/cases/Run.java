@@ -186,7 +186,7 @@ final class Run implements AutoCloseable {
         closing(shutdown);
     }
 
-    private void own(ClientConfig client) {
+    void own(ClientConfig client) {
         client.setNamesrvAddr(namesrv);
         // A rebalance gives the subscription a new version and tells the broker by a heartbeat, which the client skips
         // if another one is just under way. Pulls are then refused as outdated until the next, 30 s later by default.

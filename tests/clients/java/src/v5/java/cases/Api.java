@@ -16,6 +16,7 @@ final class Api {
     /** The cases that only this line can do. */
     static void register(Map<String, Case> cases) {
         Admin.register(cases);
+        Shapes.register(cases);
     }
 
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
