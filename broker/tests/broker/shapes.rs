@@ -167,6 +167,17 @@ fn a_batch_with_an_id_stays_one_record_in_batch_queues() {
     let tagged = rig.pull(&pull_tagged("batches", 0, "t")).unwrap().found();
     assert_eq!((views(&tagged).len(), tagged.place.next_offset), (1, 1_002));
 
+    // A batch of one is a batch as well.
+    let lone = SendRequest {
+        queue_id: 0,
+        topic: "lone".into(),
+        ..inner_batch(1)
+    };
+    make(&rig, "lone", 1, "+queue.type=BatchCQ");
+    rig.send(lone).unwrap();
+    let tagged = rig.pull(&pull_tagged("lone", 0, "t")).unwrap().found();
+    assert_eq!((views(&tagged).len(), tagged.place.next_offset), (1, 1));
+
     // Derived from the log again, and from a checkpoint.
     let rig = rig.power_cut();
     assert_eq!(walk(&rig, 0), whole);

@@ -13,7 +13,7 @@ pub struct IndexEntry {
     pub tags_code: i64,
     /// When it was stored, in milliseconds since the epoch.
     pub store_ms: i64,
-    /// Whether the record takes several offsets; there is an entry like this one for each, see [`Engine::end_of_record`].
+    /// Whether the record is a batch: it takes an offset for each of its messages, with an entry like this one for each, see [`Engine::end_of_record`].
     ///
     /// [`Engine::end_of_record`]: crate::Engine::end_of_record
     pub spans: bool,
@@ -26,7 +26,7 @@ pub struct IndexEntry {
 /// | position| store_ms | size     | tags_code |      little-endian
 /// ```
 ///
-/// The highest bit of `size` says that the record takes several offsets.
+/// The highest bit of `size` says that the record is a batch.
 ///
 /// A tag code is a 32-bit hash that the wire and the reference extend to 64 bits with its sign; the index keeps the 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +53,9 @@ impl Slot {
         }
     }
 
-    /// The same, of a record that takes so many offsets.
-    pub(crate) fn spanning(self, offsets: u32) -> Self {
-        let spans = if offsets > 1 { SPANS } else { 0 };
+    /// The same, of a record that is a batch, or not.
+    pub(crate) fn spanning(self, is_batch: bool) -> Self {
+        let spans = if is_batch { SPANS } else { 0 };
         Self {
             size_and_spans: self.size_and_spans | spans,
             ..self

@@ -314,7 +314,7 @@ fn entries(
         record.size_bytes(),
         record.tags_code(),
     );
-    std::iter::repeat_n((queue, slot.spanning(offsets)), offsets as usize)
+    std::iter::repeat_n((queue, slot.spanning(record.is_batch())), offsets as usize)
 }
 
 /// The bytes of the block that the tail lies in, up to the tail.

@@ -321,7 +321,8 @@ impl Writer {
             let queue_offset = if record.indexed() {
                 let offsets = record.offsets();
                 let (queue, queue_offset) = self.next_offset(record, offsets);
-                let slot = Slot::new(position, store_ms, size_bytes, record.tags_code()).spanning(offsets);
+                let slot =
+                    Slot::new(position, store_ms, size_bytes, record.tags_code()).spanning(record.is_batch());
                 for _ in 0..offsets {
                     group.slots.push((queue, slot));
                 }

@@ -9,8 +9,8 @@ use super::checksum;
 use super::layout::{
     AFTER_HOSTS_SIZE, BODY_SIZE_BYTES_MAX, BORN_HOST_AT, MAGIC_V1, MAGIC_V2, POSITION_AT,
     PROPERTIES_SIZE_BYTES_MAX, QUEUE_OFFSET_AT, SYS_FLAG_BORN_HOST_V6, SYS_FLAG_STORE_HOST_V6,
-    TOPIC_SIZE_BYTES_MAX, TOPIC_V1_SIZE_MAX, born_host_size, indexed_by_flags, offsets_by_flags,
-    store_host_size,
+    TOPIC_SIZE_BYTES_MAX, TOPIC_V1_SIZE_MAX, born_host_size, indexed_by_flags, is_batch_by_flags,
+    offsets_by_flags, store_host_size,
 };
 use super::properties::{self, TAGS, VALUE_END, tags_code_of};
 
@@ -182,6 +182,7 @@ impl<'a> RecordDraft<'a> {
             store_ms_at: (BORN_HOST_AT + born_size) as u8,
             indexed: self.topic != STATE_TOPIC && indexed_by_flags(sys_flag),
             offsets: offsets_by_flags(sys_flag, self.properties),
+            is_batch: is_batch_by_flags(sys_flag),
         })
     }
 
@@ -300,6 +301,7 @@ pub(super) struct Shape {
     store_ms_at: u8,
     indexed: bool,
     offsets: u32,
+    is_batch: bool,
 }
 
 /// A whole record, but for where and when it is stored.
@@ -408,6 +410,11 @@ impl<'a> Unstamped<'a> {
     /// How many queue offsets it takes, if it is indexed.
     pub(crate) fn offsets(self) -> u32 {
         self.shape.offsets
+    }
+
+    /// Whether it is a batch.
+    pub(crate) fn is_batch(self) -> bool {
+        self.shape.is_batch
     }
 
     /// See [`EncodedRecord::stamp`].

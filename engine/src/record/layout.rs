@@ -95,9 +95,14 @@ pub const INNER_NUM: &str = "INNER_NUM";
 /// The most queue offsets that one record takes.
 pub const INNER_NUM_MAX: u32 = 65_536;
 
+/// Whether a record with these sys flags is a batch.
+pub(crate) const fn is_batch_by_flags(sys_flag: i32) -> bool {
+    sys_flag & SYS_FLAG_INNER_BATCH != 0
+}
+
 /// How many queue offsets a record takes that has a place in a queue: one, unless it is a batch.
 pub(crate) fn offsets_by_flags(sys_flag: i32, properties: &[u8]) -> u32 {
-    if sys_flag & SYS_FLAG_INNER_BATCH == 0 {
+    if !is_batch_by_flags(sys_flag) {
         return 1;
     }
     find(properties, INNER_NUM.as_bytes())

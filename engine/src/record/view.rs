@@ -9,7 +9,7 @@ use super::checksum::{self, Found};
 use super::layout::{
     BODY_CRC_AT, BORN_HOST_AT, BORN_MS_AT, FLAG_AT, HOST_V4_SIZE, MAGIC_AT, MAGIC_V1, MAGIC_V2, POSITION_AT,
     QUEUE_ID_AT, QUEUE_OFFSET_AT, RECORD_SIZE_BYTES_MIN, SYS_FLAG_AT, TOPIC_V1_SIZE_MAX, TOTAL_SIZE_AT,
-    born_host_size, indexed_by_flags, offsets_by_flags, store_host_size,
+    born_host_size, indexed_by_flags, is_batch_by_flags, offsets_by_flags, store_host_size,
 };
 use super::properties;
 
@@ -320,6 +320,11 @@ impl<'a> RecordView<'a> {
     /// How many queue offsets the record takes, if it is indexed: one, or as many as the batch that it holds has messages.
     pub fn offsets(&self) -> u32 {
         offsets_by_flags(self.sys_flag, self.properties())
+    }
+
+    /// Whether the record is a batch, whose messages consumers take out.
+    pub fn is_batch(&self) -> bool {
+        is_batch_by_flags(self.sys_flag)
     }
 
     /// Whether the record carries a checksum over all its bytes, as everything that this engine writes does.

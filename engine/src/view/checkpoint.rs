@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Checkpoint {
-        let slot = Slot::new(77, 5, 100, -1).spanning(2);
+        let slot = Slot::new(77, 5, 100, -1).spanning(true);
         let name = QueueName {
             topic: "orders".into(),
             queue_id: 2,
