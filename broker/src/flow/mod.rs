@@ -182,9 +182,12 @@ pub(crate) struct Flow {
     topic_sends: Table<Arc<str>>,
     topic_pulls: Table<Arc<str>>,
     group_pulls: Table<Arc<str>>,
-    clients: Table<SocketAddr>,
+    clients: Table<ClientKey>,
     refused: Refused,
 }
+
+/// A client and, if it has a quota of its own, its producer group: one client may send for several.
+type ClientKey = (SocketAddr, Option<Arc<str>>);
 
 #[derive(Debug, Default)]
 struct Refused {
@@ -291,12 +294,13 @@ impl Broker {
     ) -> Result<(), FlowRefusal> {
         let flow = &self.flow;
         let of_topic = Quota::of(&topic.attributes).send;
-        let of_group = self.state.groups.get(&request.producer_group);
-        let of_group = of_group.map_or_else(Rates::default, |group| Quota::of(&group.attributes).send);
-        let of_client = if of_group.is_unbounded() {
-            flow.client
-        } else {
-            of_group
+        let of_group = self.state.groups.get(&request.producer_group).and_then(|group| {
+            let rates = Quota::of(&group.attributes).send;
+            (!rates.is_unbounded()).then(|| (group.name.clone(), rates))
+        });
+        let (group, of_client) = match of_group {
+            Some((group, rates)) => (Some(group), rates),
+            None => (None, flow.client),
         };
         if of_topic.is_unbounded() && of_client.is_unbounded() {
             return Ok(());
@@ -308,8 +312,8 @@ impl Broker {
                 .of(&*topic.name, of_topic, now_ms, |name: &str| Arc::from(name))
         });
         let by_client = (!of_client.is_unbounded()).then(|| {
-            flow.clients
-                .of(&request.born_host, of_client, now_ms, |host| *host)
+            let client: ClientKey = (request.born_host, group);
+            flow.clients.of(&client, of_client, now_ms, ClientKey::clone)
         });
         // Both are asked before either gives, so that who is refused by one uses up nothing of the other.
         if let Some(buckets) = &by_topic {

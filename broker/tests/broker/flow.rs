@@ -242,6 +242,9 @@ fn each_client_has_its_own_quota_and_a_group_may_have_another() {
         rig.send(from(3, "favoured")).unwrap();
     }
     refusal(rig.send(from(3, "favoured")));
+    // Sending for another group in between gives nothing back.
+    rig.send(from(3, "producers")).unwrap();
+    refusal(rig.send(from(3, "favoured")));
 
     let mut bad = GroupConfig::new("favoured");
     bad.attributes
