@@ -86,4 +86,4 @@ pub use broker::Broker;
 pub use options::{BrokerOptions, Limits};
 pub use queue::{QueueKey, QueueName};
 pub use text::Text;
-pub use timer::DELAY_LEVELS_MS;
+pub use timer::{DELAY_LEVELS_MS, DelayError, RecallError, RecallRequest};

@@ -22,6 +22,8 @@ pub const SYSTEM_TOPIC_PREFIX: &str = "rmq_sys_";
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 /// Where delayed messages wait; queue = level - 1.
 pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+/// Where messages wait that are to be delivered at a time.
+pub const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
 /// For load generators.
 pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
 /// For self tests.
@@ -55,9 +57,11 @@ const SYSTEM_TOPICS: [&str; 10] = [
     CHECKPOINT_TOPIC,
 ];
 
-/// Topics of the system that no client may send to.
-const NOT_SENDABLE: [&str; 6] = [
+/// Topics of the system that no client may send to. Upstream takes messages for the timer topic, and does what their properties
+/// say.
+const NOT_SENDABLE: [&str; 7] = [
     SCHEDULE_TOPIC,
+    TIMER_TOPIC,
     HALF_TOPIC,
     OP_HALF_TOPIC,
     CHECK_MAX_TIME_TOPIC,

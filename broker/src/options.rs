@@ -51,6 +51,12 @@ pub struct BrokerOptions {
     pub commit_latency_max_ms: i64,
     /// What one client may send a second, unless the attributes of its producer group say otherwise.
     pub client_send_quota: Rates,
+    /// Whether messages may be sent that are to be delivered at a time; delay levels always may.
+    pub timers: bool,
+    /// How far ahead such a time may be.
+    pub timer_delay_ms_max: i64,
+    /// Whether messages that wait for a time can be recalled.
+    pub recall: bool,
     /// How often dirty offsets become a state record.
     pub offset_flush_interval_ms: i64,
     /// An entry this near to the log's end counts as being in memory when the start of a new group on a young topic is decided,
@@ -88,6 +94,9 @@ impl BrokerOptions {
             // Clients give up after three seconds; before that, they can still be told to try another broker.
             commit_latency_max_ms: 2_000,
             client_send_quota: Rates::default(),
+            timers: true,
+            timer_delay_ms_max: 40 * 24 * 3_600_000,
+            recall: true,
             offset_flush_interval_ms: 1_000,
             young_log_size_bytes: 256 << 20,
             message_id_seed: [0; 10],
@@ -139,6 +148,10 @@ pub struct Limits {
     pub timers_max: usize,
     /// Most timers whose delivery is being written at once.
     pub timers_in_flight_max: usize,
+    /// Most bytes of timers that are taken to be delivered in one go; one is always allowed.
+    pub timers_taken_size_bytes_max: u64,
+    /// Most timers that are read before the first of them is delivered.
+    pub timers_read_max: usize,
     /// How long timers wait after a delivery was refused.
     pub timer_retry_ms: i64,
     /// Most transactions that are pending; each takes memory while it is.
@@ -174,6 +187,8 @@ impl Default for Limits {
             lock_lease_ms: 60_000,
             timers_max: 10_000_000,
             timers_in_flight_max: 4_096,
+            timers_taken_size_bytes_max: 4 << 20,
+            timers_read_max: 256,
             timer_retry_ms: 100,
             transactions_max: 1_000_000,
             transaction_checks_per_round: 256,

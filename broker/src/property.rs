@@ -21,6 +21,12 @@ pub(crate) const TRANSACTION_CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
 pub(crate) const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
 pub(crate) const PUSH_REPLY_TIME: &str = "PUSH_REPLY_TIME";
 pub(crate) const CHECK_IMMUNITY_TIME: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
+pub(crate) const TIMER_DELAY_SEC: &str = "TIMER_DELAY_SEC";
+pub(crate) const TIMER_DELAY_MS: &str = "TIMER_DELAY_MS";
+pub(crate) const TIMER_DELIVER_MS: &str = "TIMER_DELIVER_MS";
+pub(crate) const TIMER_OUT_MS: &str = "TIMER_OUT_MS";
+pub(crate) const TIMER_ENQUEUE_MS: &str = "TIMER_ENQUEUE_MS";
+pub(crate) const TIMER_DEQUEUE_MS: &str = "TIMER_DEQUEUE_MS";
 
 /// The properties that the broker cares for, one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +41,7 @@ impl Names {
     pub(crate) const CLUSTER: Self = Self(1 << 4);
     pub(crate) const MSG_REGION: Self = Self(1 << 5);
     pub(crate) const TRACE_ON: Self = Self(1 << 6);
+    /// When the message is to be delivered.
     pub(crate) const TIMER: Self = Self(1 << 7);
     pub(crate) const REAL_TOPIC: Self = Self(1 << 8);
     pub(crate) const REAL_QID: Self = Self(1 << 9);
@@ -45,6 +52,10 @@ impl Names {
     pub(crate) const PRIORITY: Self = Self(1 << 25);
     pub(crate) const LITE_TOPIC: Self = Self(1 << 26);
     pub(crate) const INNER_NUM: Self = Self(1 << 27);
+    /// What a timer that was delivered has been through.
+    pub(crate) const TIMER_PAST: Self = Self(1 << 28);
+    /// A message that takes back another.
+    pub(crate) const TIMER_DEL: Self = Self(1 << 29);
 
     /// What the broker writes itself, whatever the client says.
     pub(crate) const STAMPED: Self = Self::CLUSTER
@@ -73,6 +84,10 @@ impl Names {
             b"MSG_REGION" => Self::MSG_REGION,
             b"TRACE_ON" => Self::TRACE_ON,
             b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => Self::TIMER,
+            b"TIMER_OUT_MS" | b"TIMER_ENQUEUE_MS" | b"TIMER_DEQUEUE_MS" | b"TIMER_ROLL_TIMES" => {
+                Self::TIMER_PAST
+            }
+            b"TIMER_DEL_UNIQKEY" => Self::TIMER_DEL,
             b"REAL_TOPIC" => Self::REAL_TOPIC,
             b"REAL_QID" => Self::REAL_QID,
             b"RETRY_TOPIC" => Self::RETRY_TOPIC,
@@ -87,6 +102,28 @@ impl Names {
     }
 }
 
+/// What a message says of when it is to be delivered, as it is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TimerProperties<'a> {
+    pub(crate) delay_s: Option<&'a [u8]>,
+    pub(crate) delay_ms: Option<&'a [u8]>,
+    pub(crate) deliver_ms: Option<&'a [u8]>,
+    /// Whether it has been a timer already.
+    pub(crate) is_over: bool,
+}
+
+impl<'a> TimerProperties<'a> {
+    fn note(&mut self, name: &[u8], value: &'a [u8]) {
+        match name {
+            b"TIMER_DELAY_SEC" => self.delay_s = Some(value),
+            b"TIMER_DELAY_MS" => self.delay_ms = Some(value),
+            b"TIMER_DELIVER_MS" => self.deliver_ms = Some(value),
+            b"TIMER_OUT_MS" => self.is_over = true,
+            _ => {}
+        }
+    }
+}
+
 /// A property string that has been looked through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Properties<'a> {
@@ -97,6 +134,8 @@ pub(crate) struct Properties<'a> {
     pub(crate) uniq_key: Option<&'a [u8]>,
     /// The delay level; 0 without one.
     pub(crate) delay_level: i32,
+    /// When else it is to be delivered.
+    pub(crate) timer: TimerProperties<'a>,
     /// Whether it is one half of a transaction.
     pub(crate) is_transaction: bool,
     /// The priority; none below 0.
@@ -115,18 +154,20 @@ impl<'a> Properties<'a> {
             present: Names::NONE,
             uniq_key: None,
             delay_level: 0,
+            timer: TimerProperties::default(),
             is_transaction: false,
             priority: None,
             retry_topic: None,
             origin_message_id: None,
         };
-        for (name, value) in entries(text) {
-            let name = Names::of(name);
+        for (text, value) in entries(text) {
+            let name = Names::of(text);
             found.present = found.present.and(name);
             // A later entry of the same name wins, as in every reader.
             match name {
                 Names::UNIQ_KEY => found.uniq_key = Some(value),
                 Names::DELAY => found.delay_level = number(value).unwrap_or(0),
+                Names::TIMER | Names::TIMER_PAST => found.timer.note(text, value),
                 Names::TRAN_MSG => found.is_transaction = value.eq_ignore_ascii_case(b"true"),
                 Names::PRIORITY => found.priority = number(value).and_then(|level| u32::try_from(level).ok()),
                 Names::RETRY_TOPIC => found.retry_topic = Some(value),
@@ -149,9 +190,14 @@ impl<'a> Properties<'a> {
         } else {
             out.extend_from_slice(self.text);
         }
-        if out.last().is_some_and(|last| *last != VALUE_END) {
-            out.push(VALUE_END);
-        }
+        end_last(out);
+    }
+}
+
+/// Ends the last property, if it is not ended: more can be appended.
+pub(crate) fn end_last(out: &mut Vec<u8>) {
+    if out.last().is_some_and(|last| *last != VALUE_END) {
+        out.push(VALUE_END);
     }
 }
 

@@ -52,4 +52,4 @@ pub use log::pending::{AppendDone, Appended};
 pub use log::pressure::Pressure;
 pub use log::recover::Recovery;
 pub use options::{Flush, Options, Threads};
-pub use view::{Arrival, NoView, View};
+pub use view::{Arrival, LaterState, NoView, View};

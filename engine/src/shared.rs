@@ -20,8 +20,8 @@ use crate::segment::Segment;
 use crate::segment::ahead::Ahead;
 use crate::segment::set::SegmentSet;
 use crate::store::Layout;
-use crate::view::View;
 use crate::view::checkpoint::Checkpoint;
+use crate::view::{LaterState, View};
 use crate::watermark::Watermark;
 
 /// Everything that more than one thread needs.
@@ -63,10 +63,12 @@ pub(crate) enum Job {
         segment: Arc<Segment>,
         frozen: Arc<Frozen>,
     },
-    /// Write a checkpoint at the beginning of the segment that follows `left`; what it keeps of the queues is still missing.
+    /// Write a checkpoint at the beginning of the segment that follows `left`; what it keeps of the queues and of the view is
+    /// still missing.
     Checkpoint {
         left: Arc<Frozen>,
         checkpoint: Checkpoint,
+        view: LaterState,
     },
     /// End the thread.
     End,
@@ -138,17 +140,13 @@ impl Shared {
     pub(crate) fn checkpoint_at(&self, position: u64, last_store_ms: i64, epoch: u64) -> Checkpoint {
         Checkpoint {
             queues: self.index.records(),
-            ..self.checkpoint_without_queues(position, last_store_ms, epoch)
+            view: self.view.checkpoint(),
+            ..self.bare_checkpoint(position, last_store_ms, epoch)
         }
     }
 
-    /// The state at the writer's tail, but for the queues, which can be told later.
-    pub(crate) fn checkpoint_without_queues(
-        &self,
-        position: u64,
-        last_store_ms: i64,
-        epoch: u64,
-    ) -> Checkpoint {
+    /// The state at the writer's tail, but for queues and view, which can be told later.
+    pub(crate) fn bare_checkpoint(&self, position: u64, last_store_ms: i64, epoch: u64) -> Checkpoint {
         Checkpoint {
             serial: 0,
             epoch,
@@ -156,7 +154,7 @@ impl Shared {
             position,
             last_store_ms,
             queues: Vec::new(),
-            view: self.view.checkpoint(),
+            view: Vec::new(),
         }
     }
 
@@ -236,12 +234,17 @@ impl Shared {
             }
             // It would speak of records that may be lost.
             Job::Checkpoint { .. } if self.is_stopped() => {}
-            Job::Checkpoint { left, mut checkpoint } => {
+            Job::Checkpoint {
+                left,
+                mut checkpoint,
+                view,
+            } => {
                 // The log has left the next segment, too: there is a newer one to come.
                 let Some(queues) = self.index.records_after(&left) else {
                     return;
                 };
                 checkpoint.queues = queues;
+                checkpoint.view = view.encode();
                 if let Err(error) = self.write_checkpoint(&mut checkpoint) {
                     tracing::warn!(%error, "a checkpoint could not be written; a restart will read more of the log");
                 }

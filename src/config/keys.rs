@@ -418,6 +418,43 @@ pub(crate) static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "timers",
+        short: None,
+        value: "BOOL",
+        default: "true",
+        help: "Take messages that are to be delivered at a time; delay levels always work",
+        apache: Some("timerWheelEnable"),
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.timers, text),
+    },
+    Key {
+        name: "timer-max-delay-sec",
+        short: None,
+        value: "SECONDS",
+        default: "3456000",
+        help: "How far ahead a message's time may be; default: 40 days",
+        apache: Some("timerMaxDelaySec"),
+        parts: BROKER,
+        set: |settings, text| {
+            settings.timer_max_delay_s = text
+                .parse()
+                .ok()
+                .filter(|seconds| (1..=TIMER_DELAY_S_MAX).contains(seconds))
+                .ok_or("seconds, 1 to 315360000")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "recall-messages",
+        short: None,
+        value: "BOOL",
+        default: "true",
+        help: "Let producers recall messages that wait for their time, with the handle that a send is answered with",
+        apache: Some("recallMessageEnable"),
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.recall_messages, text),
+    },
+    Key {
         name: "log",
         short: None,
         value: "FILTER",
@@ -458,6 +495,9 @@ const QUEUES_MAX: u32 = 1024;
 
 /// The most questions about one transaction.
 const TRANSACTION_CHECKS_MAX: u32 = 1_000_000;
+
+/// The furthest that a message's time may be: ten years.
+const TIMER_DELAY_S_MAX: i64 = 10 * 365 * 24 * 3_600;
 
 /// The longest time that can be set: a week.
 const MILLISECONDS_MAX: i64 = 7 * 24 * 3_600_000;

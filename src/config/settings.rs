@@ -55,6 +55,9 @@ pub(crate) struct Settings {
     /// A second, for each client; `None` bounds nothing.
     pub(crate) client_send_messages: Option<NonZeroU64>,
     pub(crate) client_send_bytes: Option<NonZeroU64>,
+    pub(crate) timers: bool,
+    pub(crate) timer_max_delay_s: i64,
+    pub(crate) recall_messages: bool,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -90,6 +93,9 @@ impl Default for Settings {
             commit_latency_max_ms: 2_000,
             client_send_messages: None,
             client_send_bytes: None,
+            timers: true,
+            timer_max_delay_s: 40 * 24 * 3_600,
+            recall_messages: true,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }

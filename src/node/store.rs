@@ -50,6 +50,9 @@ impl Opened {
         options.reject_transactions = settings.reject_transactions;
         options.store_replies = settings.store_replies;
         options.reset_offsets_here = settings.server_side_reset_offset;
+        options.timers = settings.timers;
+        options.timer_delay_ms_max = settings.timer_max_delay_s.saturating_mul(1_000);
+        options.recall = settings.recall_messages;
         options.transaction_timeout_ms = settings.transaction_timeout_ms;
         options.transaction_check_interval_ms = settings.transaction_check_interval_ms;
         options.transaction_checks_max = settings.transaction_checks;

@@ -1,27 +1,32 @@
 //! From a checked send to the log.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use kourou_engine::record::{
     EncodeError, EncodedRecords, INNER_NUM, Limits as RecordLimits, RecordDraft, SYS_FLAG_INNER_BATCH,
     SYS_FLAG_NEED_UNWRAP, SYS_FLAG_TRANSACTION_PREPARED,
 };
 
+use memchr::memmem::Finder;
+
 use super::batch;
 use super::check::{Checked, Place};
 use super::sending::{Call, Waking};
 use super::{BatchError, SendDone, SendError, SendReceipt, SendRequest, Sending};
 use crate::broker::Broker;
-use crate::name::{HALF_TOPIC, SCHEDULE_TOPIC};
+use crate::name::{self, HALF_TOPIC};
 use crate::property::{self, Names, Properties};
-use crate::timer::DELAY_LEVEL_MAX;
+use crate::timer::{self, DELAY_LEVEL_MAX, Delay, DelayError, RecallHandle};
 use crate::topic::{MessageType, TopicFilterType, TypeRule};
 
 /// Flags of a message that clients decide: compressed, and how.
 const SYS_FLAG_OF_CLIENT: i32 = 0x701;
 /// Flag of a message: it may have several tags.
 const SYS_FLAG_MULTI_TAGS: i32 = 0x2;
+
+/// Begins the names of the properties that say when a message is to be delivered. Made once, as making it costs more than a search.
+static TIMED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("TIMER_DEL"));
 
 impl Broker {
     /// Stores a message or a batch. When `done` hears of success it is durable and can be consumed. A topic that is not there
@@ -166,20 +171,12 @@ impl Broker {
         place: &Place<'_>,
         sending: &mut Sending<D>,
     ) -> Result<(), SendError> {
-        let delay_level = if place.is_dead {
-            0
-        } else {
-            properties.delay_level.clamp(0, DELAY_LEVEL_MAX)
-        };
-        if delay_level == 0 && properties.present.intersects(Names::TIMER) {
-            return Err(SendError::TimerNotEnabled);
-        }
-
+        let delay = self.delay_of_send(properties, place)?;
         let mut without = Names::STAMPED;
-        if delay_level > 0 {
-            without = without.and(Names::TIMER);
+        if matches!(delay, Delay::Level(_)) || place.is_dead {
+            without = without.and(Names::TIMER).and(Names::TIMER_PAST);
         }
-        if delay_level > 0 || place.is_half {
+        if delay != Delay::None || place.is_half {
             without = without.and(Names::REAL);
         }
         if properties.priority.is_some() && MessageType::of(properties) != MessageType::Priority {
@@ -205,7 +202,6 @@ impl Broker {
         }
         let mut flags = sys_flag(request, place);
         let (topic, queue_id) = if place.is_half {
-            // A delay begins with the commit.
             self.check_room_for_transaction()
                 .map_err(|max_transactions| SendError::TooManyTransactions { max_transactions })?;
             let id = sending.receipt.transaction_id.as_bytes();
@@ -215,12 +211,21 @@ impl Broker {
             }
             push_real_place(text, place);
             flags |= SYS_FLAG_TRANSACTION_PREPARED;
+            if delay != Delay::None {
+                // The commit adds when it is due.
+                self.check_properties_size(text.len() + timer::DUE_PROPERTY_SIZE_BYTES_MAX)?;
+            }
             (Cow::Borrowed(HALF_TOPIC), 0)
-        } else if delay_level > 0 {
+        } else if delay != Delay::None {
             self.check_room_for_timer()
                 .map_err(|max_timers| SendError::TooManyTimers { max_timers })?;
             push_real_place(text, place);
-            (Cow::Borrowed(SCHEDULE_TOPIC), (delay_level - 1) as u32)
+            if let Delay::Until(due_ms) = delay {
+                timer::push_due(text, due_ms);
+                self.begin_recall_handle(&mut sending.receipt, place, due_ms);
+            }
+            let (topic, queue_id) = delay.place();
+            (Cow::Borrowed(topic), queue_id)
         } else {
             (Cow::Borrowed(&*place.topic), place.queue_id)
         };
@@ -242,6 +247,37 @@ impl Broker {
             .records
             .push(&record, &self.record_limits())
             .map_err(SendError::Illegal)
+    }
+
+    /// When the message is to be delivered. Of a transaction that is for later: the delay begins with the commit.
+    fn delay_of_send(&self, properties: &Properties<'_>, place: &Place<'_>) -> Result<Delay, DelayError> {
+        let says_when = Names::DELAY.and(Names::TIMER).and(Names::TIMER_DEL);
+        if !properties.present.intersects(says_when) || place.is_dead {
+            return Ok(Delay::None);
+        }
+        if properties.present.intersects(Names::TIMER_DEL) {
+            return Err(DelayError::Recalls);
+        }
+        let now_ms = self.clock.now_ms();
+        let delay = Delay::of(properties, now_ms)?;
+        delay.check(now_ms, self.options.timer_delay_ms_max)?;
+        if matches!(delay, Delay::Until(_)) && !self.options.timers {
+            return Err(DelayError::NotEnabled);
+        }
+        Ok(delay)
+    }
+
+    /// What the message can be recalled with. One that a consumer tries again is not its producer's any more.
+    fn begin_recall_handle(&self, receipt: &mut SendReceipt, place: &Place<'_>, due_ms: i64) {
+        if self.options.recall && !name::is_retry_topic(&place.topic) {
+            RecallHandle::push(
+                &mut receipt.recall_handle,
+                &place.topic,
+                &self.options.broker_name,
+                due_ms,
+                &receipt.transaction_id,
+            );
+        }
     }
 
     fn append_send_batch<D: SendDone>(
@@ -281,6 +317,7 @@ impl Broker {
         for message in batch::messages(&request.body, limits.batch_messages_max) {
             let message = message?;
             self.check_properties_size(message.properties.len())?;
+            self.check_not_timed(message.properties)?;
             let record = RecordDraft {
                 topic: &place.topic,
                 queue_id: place.queue_id,
@@ -316,7 +353,9 @@ impl Broker {
         self.check_batch_size(request)?;
         let mut count = 0_u32;
         for message in batch::messages(&request.body, self.options.limits.batch_messages_max) {
-            self.check_properties_size(message?.properties.len())?;
+            let message = message?;
+            self.check_properties_size(message.properties.len())?;
+            self.check_not_timed(message.properties)?;
             count += 1;
         }
         if count == 0 {
@@ -355,6 +394,17 @@ impl Broker {
             });
         }
         Ok(())
+    }
+
+    /// A message of a batch goes where the batch goes, so one that is to wait is refused: it must not come early.
+    fn check_not_timed(&self, properties: &[u8]) -> Result<(), BatchError> {
+        if TIMED.find(properties).is_none() {
+            return Ok(());
+        }
+        match Delay::of(&Properties::read(properties), self.clock.now_ms()) {
+            Ok(Delay::Until(_)) => Err(BatchError::Delayed),
+            _ => Ok(()),
+        }
     }
 
     fn check_properties_size(&self, size_bytes: usize) -> Result<(), SendError> {

@@ -4,7 +4,7 @@
 //!  send ---> check ---> topic missing? create it, durable, and check again
 //!              |
 //!              v
-//!            place (retry limit -> dead letters; half of a transaction; delay level -> schedule topic; queue)
+//!            place (retry limit -> dead letters; half of a transaction; delay -> schedule or timer topic; queue)
 //!              |
 //!              v
 //!            encode (properties changed on the way, once) ---> engine append ---> receipt
@@ -31,6 +31,7 @@ use crate::code;
 use crate::flow::FlowRefusal;
 use crate::name::NameError;
 use crate::text::Text;
+use crate::timer::DelayError;
 use crate::topic::{TopicError, TypeMismatch};
 
 /// One send, single or batch, as any frontend has it. Cheap to make: texts may be borrowed, the body shares the frame it came
@@ -99,6 +100,8 @@ pub struct SendReceipt {
     pub transaction_id: String,
     /// Whether a batch was stored as one record, under the id in `transaction_id`.
     pub is_inner_batch: bool,
+    /// What the message can be recalled with while it waits for its time; empty if it does not wait for one.
+    pub recall_handle: String,
     /// The broker's region.
     pub region: Arc<str>,
     /// Whether the client should trace.
@@ -205,9 +208,9 @@ pub enum SendError {
         /// The broker.
         broker: SocketAddr,
     },
-    /// Timers other than delay levels are not served.
-    #[error("accurate timer message is not enabled, timerWheelEnable is false")]
-    TimerNotEnabled,
+    /// The message cannot be delivered when it says.
+    #[error(transparent)]
+    Delay(#[from] DelayError),
     /// As many messages wait for their time as may.
     #[error("timer message is under flow control, max num limit is {max_timers}")]
     TooManyTimers {
@@ -250,7 +253,8 @@ impl SendError {
             Self::TopicNotExist { .. } => code::TOPIC_NOT_EXIST,
             Self::TopicNotCreated(source) => source.response_code(),
             Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
-            Self::TimerNotEnabled | Self::TooManyTimers { .. } => code::SYSTEM_ERROR,
+            Self::Delay(source) => source.response_code(),
+            Self::TooManyTimers { .. } => code::SYSTEM_ERROR,
             Self::TooManyTransactions { .. } => code::SYSTEM_BUSY,
             Self::Type(_) | Self::Illegal(_) | Self::IllegalBatch(_) => code::MESSAGE_ILLEGAL,
             Self::Flow(refusal) => refusal.response_code(),

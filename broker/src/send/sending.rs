@@ -59,6 +59,7 @@ impl<D: SendDone> Sending<D> {
                 queue_offset: 0,
                 transaction_id: String::new(),
                 is_inner_batch: false,
+                recall_handle: String::new(),
                 region: Arc::from(""),
                 trace_on: false,
             },
@@ -82,6 +83,7 @@ impl<D: SendDone> Sending<D> {
         self.receipt.batch_positions.clear();
         self.receipt.transaction_id.clear();
         self.receipt.is_inner_batch = false;
+        self.receipt.recall_handle.clear();
         if self.properties.capacity() > KEPT_PROPERTIES_SIZE_BYTES_MAX {
             self.properties = Vec::new();
         }

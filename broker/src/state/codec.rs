@@ -8,46 +8,70 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+type Later = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
 
 /// Writes fields.
-#[derive(Debug, Default)]
-pub(crate) struct Writer(Vec<u8>);
+#[derive(Default)]
+pub(crate) struct Writer {
+    bytes: Vec<u8>,
+    /// Writes what follows, when it is finished.
+    later: Option<Later>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes.len())
+    }
+}
 
 impl Writer {
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    pub(crate) fn finish(self) -> Vec<u8> {
-        self.0
+    /// Writes with `write` when it is finished: for what takes long, which must not be done where a checkpoint is taken.
+    pub(crate) fn later(write: impl FnOnce(&mut Vec<u8>) + Send + 'static) -> Self {
+        Self {
+            bytes: Vec::new(),
+            later: Some(Box::new(write)),
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        if let Some(write) = self.later {
+            write(&mut self.bytes);
+        }
+        self.bytes
     }
 
     pub(crate) fn u8(&mut self, value: u8) {
-        self.0.push(value);
+        self.bytes.push(value);
     }
 
     pub(crate) fn bool(&mut self, value: bool) {
-        self.0.push(value.into());
+        self.bytes.push(value.into());
     }
 
     pub(crate) fn u16(&mut self, value: u16) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     pub(crate) fn u32(&mut self, value: u32) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     pub(crate) fn i32(&mut self, value: i32) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     pub(crate) fn u64(&mut self, value: u64) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     pub(crate) fn i64(&mut self, value: i64) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A count of things in memory; there are never 2^32 of any.
@@ -58,25 +82,26 @@ impl Writer {
     /// Reserves a count that is not known yet; [`Writer::set_count`] fills it in.
     pub(crate) fn count_later(&mut self) -> usize {
         self.u32(0);
-        self.0.len() - 4
+        self.bytes.len() - 4
     }
 
     pub(crate) fn set_count(&mut self, at: usize, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        if let Some(field) = self.0.get_mut(at..at + 4) {
+        if let Some(field) = self.bytes.get_mut(at..at + 4) {
             field.copy_from_slice(&count.to_le_bytes());
         }
     }
 
     /// A part with its size before it.
-    pub(crate) fn section(&mut self, part: &Self) {
-        self.u64(part.0.len() as u64);
-        self.0.extend_from_slice(&part.0);
+    pub(crate) fn section(&mut self, part: Self) {
+        let part = part.finish();
+        self.u64(part.len() as u64);
+        self.bytes.extend_from_slice(&part);
     }
 
     pub(crate) fn text(&mut self, text: &str) {
         self.count(text.len());
-        self.0.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     pub(crate) fn pairs(&mut self, pairs: &BTreeMap<String, String>) {
@@ -99,6 +124,11 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.0.len()
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {

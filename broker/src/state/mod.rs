@@ -13,6 +13,7 @@
 //! kind 7  rolled back    u8 version, u64 position of the half message
 //! kind 8  checked        u8 version, u32 count, then for each u64 position of the half message, u32 how often its producer
 //!                        has been asked
+//! kind 9  recalled       u8 version, u32 count, then u64 position of each timer
 //!
 //! kind 40 offsets set    u8 version, text group, text topic, bool until pulled, u32 count, then u32 queue id, u64 offset for
 //!                        each: from outside; until a pull of the group is sent there if the bool says so
@@ -34,19 +35,19 @@ use kourou_engine::record::{
     RecordView, STATE_TOPIC, SYS_FLAG_TRANSACTION_COMMIT, SYS_FLAG_TRANSACTION_MASK,
     SYS_FLAG_TRANSACTION_PREPARED,
 };
-use kourou_engine::{Arrival, View};
+use kourou_engine::{Arrival, LaterState, View};
 
 pub(crate) use codec::{Fields, Writer};
 
 use crate::client::{MessageModel, RememberedSubscriptions, SubscriptionData};
 use crate::group::{GroupConfig, GroupTable};
-use crate::name::{CHECK_MAX_TIME_TOPIC, HALF_TOPIC, SCHEDULE_TOPIC};
+use crate::name::{CHECK_MAX_TIME_TOPIC, HALF_TOPIC};
 use crate::offset::{OffsetTable, ResetTable};
 use crate::options::BrokerOptions;
 use crate::property;
 use crate::queue::QueueKey;
 use crate::receive::Holds;
-use crate::timer::{TimerTable, due_ms};
+use crate::timer::{TimerTable, timer_of};
 use crate::topic::{Floors, Listener, TopicConfig, TopicTable};
 use crate::transaction::{Half, Outcome, TransactionTable};
 
@@ -173,6 +174,11 @@ pub(crate) enum Change<'a> {
         /// Positions of half messages, and how often each has been asked for.
         checks: &'a [(u64, u32)],
     },
+    /// Messages that wait for their time are taken back.
+    Recalled {
+        /// Positions of their records.
+        positions: &'a [u64],
+    },
 }
 
 const TOPIC_PUT: u32 = 1;
@@ -183,6 +189,7 @@ const OFFSETS: u32 = 5;
 const SUBSCRIBED: u32 = 6;
 const ROLLED_BACK: u32 = 7;
 const CHECKED: u32 = 8;
+const RECALLED: u32 = 9;
 const OFFSETS_SET: u32 = 40;
 const RESET_TAKEN: u32 = 41;
 
@@ -269,6 +276,13 @@ impl Change<'_> {
                     out.u32(*count);
                 }
                 CHECKED
+            }
+            Self::Recalled { positions } => {
+                out.count(positions.len());
+                for position in *positions {
+                    out.u64(*position);
+                }
+                RECALLED
             }
         };
         (kind as u16, out.finish())
@@ -415,6 +429,11 @@ impl State {
                     self.transactions.checked(position, checks, store_ms);
                 }
             }
+            RECALLED => {
+                for _ in 0..fields.count()? {
+                    self.timers.end(fields.u64()?);
+                }
+            }
             _ => return None,
         }
         Some(())
@@ -457,7 +476,7 @@ impl View for State {
             match transaction_flag {
                 SYS_FLAG_TRANSACTION_COMMIT => self.transactions.ended(origin, Outcome::Committed),
                 0 if topic == CHECK_MAX_TIME_TOPIC => self.transactions.ended(origin, Outcome::GivenUp),
-                0 => self.timers.delivered(origin),
+                0 => self.timers.end(origin),
                 _ => {}
             }
         }
@@ -471,12 +490,11 @@ impl View for State {
                     "a state record means nothing to this version"
                 );
             }
-        } else if topic == SCHEDULE_TOPIC {
-            let due_ms = due_ms(record.queue_id(), record.store_ms());
-            if self.timers.add(due_ms, record.position())
+        } else if let Some(timer) = timer_of(record) {
+            if self.timers.add(timer)
                 && let Some(listener) = self.listener.get()
             {
-                listener.timer_due(due_ms);
+                listener.timer_due(timer.due_ms);
             }
         } else if topic == HALF_TOPIC && transaction_flag == SYS_FLAG_TRANSACTION_PREPARED {
             self.transactions.add(&Half {
@@ -496,14 +514,23 @@ impl View for State {
     }
 
     fn checkpoint(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.u32(CHECKPOINT_MAGIC);
-        out.u16(CHECKPOINT_VERSION);
-        for section in &SECTIONS {
-            out.u16(section.tag);
-            out.section(&(section.encode)(self));
-        }
-        out.finish()
+        self.checkpoint_later().encode()
+    }
+
+    fn checkpoint_later(&self) -> LaterState {
+        let sections = SECTIONS
+            .each_ref()
+            .map(|section| (section.tag, (section.encode)(self)));
+        LaterState::new(move || {
+            let mut out = Writer::new();
+            out.u32(CHECKPOINT_MAGIC);
+            out.u16(CHECKPOINT_VERSION);
+            for (tag, section) in sections {
+                out.u16(tag);
+                out.section(section);
+            }
+            out.finish()
+        })
     }
 
     fn restore(&self, state: &[u8]) -> Result<(), String> {

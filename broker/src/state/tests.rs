@@ -141,7 +141,7 @@ proptest! {
 
     /// Bytes that are not a checkpoint, or not a change, are refused without a panic.
     #[test]
-    fn anything_else_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0_u16..9) {
+    fn anything_else_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0_u16..10) {
         let view = fresh();
         prop_assert!(view.restore(&bytes).is_err());
         apply(&view, kind, &bytes);
@@ -175,7 +175,7 @@ fn checkpoints_of_earlier_versions_are_read() {
         let before = fresh();
         run(&before, &Step::Group("g".to_owned(), false, 7));
         for section in SECTIONS.iter().take(sections) {
-            old.section(&(section.encode)(&before));
+            old.section((section.encode)(&before));
         }
         let view = fresh();
         assert_eq!(view.restore(&old.finish()), Ok(()));
@@ -189,7 +189,7 @@ fn a_section_that_is_not_known_is_refused() {
     out.u32(CHECKPOINT_MAGIC);
     out.u16(CHECKPOINT_VERSION);
     out.u16(999);
-    out.section(&Writer::new());
+    out.section(Writer::new());
     assert_eq!(
         fresh().restore(&out.finish()),
         Err("it has a section Some(999), which this program does not know".to_owned())

@@ -1,11 +1,12 @@
-//! The timers there are, by when they are due and by where their record is.
+//! The timers there are: those that wait, those on their way, and those that cannot be delivered.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
+use super::checkpoint;
+use super::sorted::{Sorted, Timer};
 use crate::state::{Fields, Writer};
 
 /// The timer table.
@@ -14,21 +15,29 @@ pub(crate) struct TimerTable(Mutex<Timers>);
 
 #[derive(Default)]
 struct Timers {
-    /// Every timer that is not delivered: waiting, being delivered, or parked.
-    due_by_position: HashMap<u64, i64>,
-    /// Those that wait.
-    waiting: BTreeSet<(i64, u64)>,
-    /// Those that can not be delivered; they stay in the checkpoint, and are tried again after a restart.
-    parked: usize,
+    waiting: Sorted,
+    /// By position: being delivered, or being recalled. A record that ends each is on its way.
+    in_flight: HashMap<u64, Timer>,
+    /// Those that cannot be delivered; they stay in the checkpoint, and are tried again after a restart.
+    parked: Vec<Timer>,
+    /// Positions of timers that ended while they were waiting, which happens in recovery alone. See [`Timers::settle`].
+    ended: HashSet<u64>,
     /// After a refused delivery, nothing is tried before this.
     paused_until_ms: i64,
 }
 
 impl Timers {
-    fn in_flight(&self) -> usize {
-        self.due_by_position
-            .len()
-            .saturating_sub(self.waiting.len() + self.parked)
+    /// Takes those that have ended out of those that wait. Recovery learns of an end by position alone, and looking each up
+    /// would need an index that nothing else needs; so they are taken out together, before anybody looks.
+    fn settle(&mut self) {
+        if !self.ended.is_empty() {
+            let ended = std::mem::take(&mut self.ended);
+            self.waiting.retain(|timer| !ended.contains(&timer.position));
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.len() + self.in_flight.len() + self.parked.len()
     }
 }
 
@@ -38,92 +47,147 @@ impl fmt::Debug for TimerTable {
     }
 }
 
+/// Timers that a recall may mean.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Candidates {
+    pub(crate) waiting: Vec<Timer>,
+    pub(crate) in_flight: Vec<Timer>,
+}
+
 impl TimerTable {
     /// Adds a timer; whether it is due before all others that wait.
-    pub(crate) fn add(&self, due_ms: i64, position: u64) -> bool {
+    pub(crate) fn add(&self, timer: Timer) -> bool {
         let mut timers = self.0.lock();
-        timers.due_by_position.insert(position, due_ms);
-        timers.waiting.insert((due_ms, position));
-        timers.waiting.first() == Some(&(due_ms, position))
+        timers.waiting.insert(timer);
+        timers.waiting.first() == Some(&timer)
     }
 
-    /// A record that delivers the timer has been applied.
-    pub(crate) fn delivered(&self, position: u64) {
+    /// A record that ends the timer at `position` has been applied: one that delivers it, or that recalls it.
+    pub(crate) fn end(&self, position: u64) {
         let mut timers = self.0.lock();
-        if let Some(due_ms) = timers.due_by_position.remove(&position) {
-            // In recovery it waits; live it is in flight.
-            timers.waiting.remove(&(due_ms, position));
+        // Live it is in flight; in recovery it waits.
+        if timers.in_flight.remove(&position).is_none() {
+            timers.ended.insert(position);
         }
     }
 
-    /// Takes the timers that are due, earliest first, as long as no more than `in_flight_max` are in flight.
-    pub(crate) fn take_due(&self, now_ms: i64, in_flight_max: usize) -> Vec<(i64, u64)> {
+    /// Takes the timers that are due, earliest first, as long as no more than `in_flight_max` are in flight, and no more than
+    /// `size_bytes_max` are taken; one is always allowed.
+    pub(crate) fn take_due(&self, now_ms: i64, in_flight_max: usize, size_bytes_max: u64) -> Vec<Timer> {
         let mut timers = self.0.lock();
-        let mut due = Vec::new();
+        timers.settle();
         if timers.paused_until_ms > now_ms {
-            return due;
+            return Vec::new();
         }
-        while timers.in_flight() < in_flight_max
-            && let Some(&first) = timers.waiting.first()
-            && first.0 <= now_ms
-        {
-            timers.waiting.pop_first();
-            due.push(first);
-        }
+        let mut count_left = in_flight_max.saturating_sub(timers.in_flight.len());
+        let mut size_bytes = 0;
+        let due = timers.waiting.take_while(|timer| {
+            let fits = size_bytes == 0 || size_bytes + u64::from(timer.size_bytes) <= size_bytes_max;
+            if timer.due_ms > now_ms || count_left == 0 || !fits {
+                return false;
+            }
+            count_left -= 1;
+            size_bytes += u64::from(timer.size_bytes);
+            true
+        });
+        timers
+            .in_flight
+            .extend(due.iter().map(|timer| (timer.position, *timer)));
         due
     }
 
-    /// A timer that was taken was not delivered: it waits again, and all wait until `retry_ms`.
-    pub(crate) fn give_back(&self, position: u64, retry_ms: i64) {
+    /// Timers that were taken were not delivered: they wait again, and all wait until `retry_ms`.
+    pub(crate) fn give_back(&self, positions: impl IntoIterator<Item = u64>, retry_ms: i64) {
         let mut timers = self.0.lock();
         timers.paused_until_ms = retry_ms;
-        if let Some(&due_ms) = timers.due_by_position.get(&position) {
-            timers.waiting.insert((due_ms, position));
+        timers.wait_again(positions);
+    }
+
+    /// A timer that was taken cannot be delivered.
+    pub(crate) fn park(&self, position: u64) {
+        let mut timers = self.0.lock();
+        let parked = timers.in_flight.remove(&position);
+        timers.parked.extend(parked);
+    }
+
+    /// The timers that are due at `due_ms` and whose keys come to `key_hash`.
+    pub(crate) fn find(&self, due_ms: i64, key_hash: u32) -> Candidates {
+        let mut timers = self.0.lock();
+        timers.settle();
+        let is_meant = |timer: &&Timer| timer.due_ms == due_ms && timer.key_hash == key_hash;
+        Candidates {
+            waiting: timers.waiting.due_at(due_ms).filter(is_meant).copied().collect(),
+            in_flight: timers.in_flight.values().filter(is_meant).copied().collect(),
         }
     }
 
-    /// A timer that was taken can not be delivered.
-    pub(crate) fn park(&self, position: u64) {
+    /// Takes these timers, to recall them, if all of them wait; else none.
+    pub(crate) fn take(&self, wanted: &[Timer]) -> bool {
         let mut timers = self.0.lock();
-        if timers.due_by_position.contains_key(&position) {
-            timers.parked += 1;
+        timers.settle();
+        let taken: Vec<Timer> = wanted
+            .iter()
+            .map_while(|timer| timers.waiting.remove(timer.due_ms, timer.position))
+            .collect();
+        if taken.len() < wanted.len() {
+            for timer in taken {
+                timers.waiting.insert(timer);
+            }
+            return false;
         }
+        timers
+            .in_flight
+            .extend(taken.into_iter().map(|timer| (timer.position, timer)));
+        true
+    }
+
+    /// Timers that were taken to be recalled were not: they wait again.
+    pub(crate) fn put_back(&self, positions: impl IntoIterator<Item = u64>) {
+        self.0.lock().wait_again(positions);
     }
 
     /// When the earliest waiting timer is due, or may be tried again.
     pub(crate) fn next_due_ms(&self) -> Option<i64> {
-        let timers = self.0.lock();
+        let mut timers = self.0.lock();
+        timers.settle();
         timers
             .waiting
             .first()
-            .map(|(due_ms, _)| timers.paused_until_ms.max(*due_ms))
+            .map(|timer| timers.paused_until_ms.max(timer.due_ms))
     }
 
     /// How many timers are not delivered.
     pub(crate) fn pending(&self) -> usize {
-        self.0.lock().due_by_position.len()
+        let mut timers = self.0.lock();
+        timers.settle();
+        timers.len()
     }
 
+    /// What a checkpoint keeps. Takes the list of blocks now, and the rest later.
     pub(crate) fn encode(&self) -> Writer {
-        let timers = self.0.lock();
-        let mut out = Writer::new();
-        out.count(timers.due_by_position.len());
-        for (position, due_ms) in &timers.due_by_position {
-            out.i64(*due_ms);
-            out.u64(*position);
-        }
-        out
+        let mut timers = self.0.lock();
+        timers.settle();
+        let waiting = timers.waiting.clone();
+        let others: Vec<Timer> = timers.in_flight.values().chain(&timers.parked).copied().collect();
+        Writer::later(move |out| checkpoint::encode(&waiting, &others, out))
     }
 
     pub(crate) fn restore(&self, fields: &mut Fields<'_>) -> Option<()> {
-        let mut timers = Timers::default();
-        for _ in 0..fields.count()? {
-            let (due_ms, position) = (fields.i64()?, fields.u64()?);
-            timers.due_by_position.insert(position, due_ms);
-            timers.waiting.insert((due_ms, position));
-        }
-        *self.0.lock() = timers;
+        *self.0.lock() = Timers {
+            waiting: checkpoint::decode(fields)?,
+            ..Timers::default()
+        };
         Some(())
+    }
+}
+
+impl Timers {
+    fn wait_again(&mut self, positions: impl IntoIterator<Item = u64>) {
+        for position in positions {
+            if let Some(timer) = self.in_flight.remove(&position) {
+                self.waiting.insert(timer);
+            }
+        }
     }
 }
 
@@ -131,68 +195,122 @@ impl TimerTable {
 mod tests {
     use super::*;
 
+    const ALL: u64 = u64::MAX;
+
+    fn timer(due_ms: i64, position: u64) -> Timer {
+        Timer {
+            due_ms,
+            position,
+            size_bytes: 100,
+            key_hash: position as u32,
+        }
+    }
+
+    fn taken(table: &TimerTable, now_ms: i64, in_flight_max: usize, size_bytes_max: u64) -> Vec<(i64, u64)> {
+        let taken = table.take_due(now_ms, in_flight_max, size_bytes_max);
+        taken.iter().map(|timer| (timer.due_ms, timer.position)).collect()
+    }
+
+    fn copy(table: &TimerTable) -> TimerTable {
+        let copy = TimerTable::default();
+        assert_eq!(copy.restore(&mut Fields::new(&table.encode().finish())), Some(()));
+        copy
+    }
+
     #[test]
     fn due_in_order_and_never_twice() {
         let table = TimerTable::default();
-        assert!(table.add(20, 100));
-        assert!(table.add(10, 200));
-        assert!(!table.add(10, 300));
-        assert!(table.take_due(9, 8).is_empty());
-        assert_eq!(table.take_due(20, 8), [(10, 200), (10, 300), (20, 100)]);
-        assert!(table.take_due(20, 8).is_empty(), "in flight");
-        table.give_back(300, 0);
-        table.delivered(200);
-        assert_eq!(table.take_due(20, 8), [(10, 300)]);
-        table.delivered(300);
-        table.give_back(300, 0);
+        assert!(table.add(timer(20, 100)));
+        assert!(table.add(timer(10, 200)));
+        assert!(!table.add(timer(10, 300)));
+        assert!(table.take_due(9, 8, ALL).is_empty());
+        assert_eq!(taken(&table, 20, 8, ALL), [(10, 200), (10, 300), (20, 100)]);
+        assert!(table.take_due(20, 8, ALL).is_empty(), "in flight");
+        table.give_back([300], 0);
+        table.end(200);
+        assert_eq!(taken(&table, 20, 8, ALL), [(10, 300)]);
+        table.end(300);
+        table.give_back([300], 0);
         assert_eq!((table.next_due_ms(), table.pending()), (None, 1));
     }
 
     #[test]
     fn a_refusal_pauses_all() {
         let table = TimerTable::default();
-        table.add(10, 1);
-        table.add(11, 2);
-        assert_eq!(table.take_due(10, 8), [(10, 1)]);
-        table.give_back(1, 110);
+        table.add(timer(10, 1));
+        table.add(timer(11, 2));
+        assert_eq!(taken(&table, 10, 8, ALL), [(10, 1)]);
+        table.give_back([1], 110);
         assert_eq!(table.next_due_ms(), Some(110));
-        assert!(table.take_due(109, 8).is_empty());
-        assert_eq!(table.take_due(110, 8), [(10, 1), (11, 2)]);
+        assert!(table.take_due(109, 8, ALL).is_empty());
+        assert_eq!(taken(&table, 110, 8, ALL), [(10, 1), (11, 2)]);
     }
 
     #[test]
     fn in_flight_is_bounded() {
         let table = TimerTable::default();
-        for position in 1..=5 {
-            table.add(1, position);
+        for position in 1..=6 {
+            table.add(timer(1, position));
         }
-        assert_eq!(table.take_due(1, 2), [(1, 1), (1, 2)]);
-        assert!(table.take_due(1, 2).is_empty());
+        assert_eq!(taken(&table, 1, 2, ALL), [(1, 1), (1, 2)]);
+        assert!(table.take_due(1, 2, ALL).is_empty());
         table.park(1);
-        assert_eq!(table.take_due(1, 2), [(1, 3)]);
-        table.delivered(2);
-        assert_eq!(table.take_due(1, 2), [(1, 4)]);
+        assert_eq!(taken(&table, 1, 2, ALL), [(1, 3)]);
+        table.end(2);
+        table.end(3);
+        assert_eq!(taken(&table, 1, 9, 200), [(1, 4), (1, 5)]);
+        assert_eq!(taken(&table, 1, 9, 1), [(1, 6)], "one is always allowed");
+        assert_eq!(table.pending(), 4);
+    }
+
+    #[test]
+    fn a_recalled_timer_is_not_delivered_and_the_other_way_round() {
+        let table = TimerTable::default();
+        for at in [(10, 1), (10, 2), (11, 3)] {
+            table.add(timer(at.0, at.1));
+        }
+        assert_eq!(table.find(10, 2).waiting, [timer(10, 2)]);
+        assert_eq!(table.find(11, 2), Candidates::default());
+        assert!(table.take(&[timer(10, 2)]));
+        assert!(!table.take(&[timer(10, 1), timer(10, 2)]), "one is taken");
+        assert_eq!(table.find(10, 2).in_flight, [timer(10, 2)]);
+        assert_eq!(taken(&table, 20, 9, ALL), [(10, 1), (11, 3)]);
+        assert!(!table.take(&[timer(10, 1)]));
+        table.put_back([2]);
+        assert_eq!(table.next_due_ms(), Some(10));
+        assert!(table.take(&[timer(10, 2)]));
+        table.end(2);
+        assert_eq!(table.pending(), 2);
     }
 
     #[test]
     fn a_checkpoint_keeps_those_in_flight() {
         let table = TimerTable::default();
-        table.add(10, 1);
-        table.add(20, 2);
-        table.take_due(10, 8);
+        table.add(timer(10, 1));
+        table.add(timer(20, 2));
+        table.add(timer(30, 3));
+        table.take_due(10, 8, ALL);
+        table.take(&[timer(30, 3)]);
+        assert_eq!(taken(&copy(&table), 30, 8, ALL), [(10, 1), (20, 2), (30, 3)]);
+        // Recovery replays the ends that were in flight when the checkpoint was taken.
+        let replayed = copy(&table);
+        replayed.end(1);
+        replayed.end(3);
+        assert_eq!(replayed.pending(), 1);
+        let again = copy(&replayed);
+        assert_eq!(taken(&again, 30, 8, ALL), [(20, 2)]);
+    }
+
+    #[test]
+    fn a_checkpoint_is_of_the_moment_at_which_it_was_asked_for() {
+        let table = TimerTable::default();
+        table.add(timer(10, 1));
+        let checkpoint = table.encode();
+        table.add(timer(5, 2));
+        table.take_due(100, 8, ALL);
+        table.end(1);
         let restored = TimerTable::default();
-        assert_eq!(
-            restored.restore(&mut Fields::new(&table.encode().finish())),
-            Some(())
-        );
-        assert_eq!(restored.take_due(20, 8), [(10, 1), (20, 2)]);
-        // Recovery replays the delivery that was in flight when the checkpoint was taken.
-        let replayed = TimerTable::default();
-        assert_eq!(
-            replayed.restore(&mut Fields::new(&table.encode().finish())),
-            Some(())
-        );
-        replayed.delivered(1);
-        assert_eq!(replayed.take_due(20, 8), [(20, 2)]);
+        assert_eq!(restored.restore(&mut Fields::new(&checkpoint.finish())), Some(()));
+        assert_eq!(taken(&restored, 100, 8, ALL), [(10, 1)]);
     }
 }

@@ -3,7 +3,7 @@
 use super::{TopicConfig, TopicTable, perm};
 use crate::name::{
     AUTO_CREATE_TOPIC, BENCHMARK_TOPIC, CHECK_MAX_TIME_TOPIC, HALF_TOPIC, OFFSET_MOVED_TOPIC, OP_HALF_TOPIC,
-    REPLY_TOPIC_SUFFIX, SCHEDULE_TOPIC, SELF_TEST_TOPIC, TRACE_TOPIC,
+    REPLY_TOPIC_SUFFIX, SCHEDULE_TOPIC, SELF_TEST_TOPIC, TIMER_TOPIC, TRACE_TOPIC,
 };
 use crate::options::BrokerOptions;
 use crate::timer::DELAY_LEVELS_MS;
@@ -29,6 +29,7 @@ impl TopicTable {
         Self::new(vec![
             with_perm(AUTO_CREATE_TOPIC, options.default_topic_queues, template_perm),
             TopicConfig::new(SCHEDULE_TOPIC, DELAY_LEVELS_MS.len() as u32),
+            TopicConfig::new(TIMER_TOPIC, 1),
             TopicConfig::new(BENCHMARK_TOPIC, BENCHMARK_QUEUES),
             TopicConfig::new(SELF_TEST_TOPIC, 1),
             TopicConfig::new(OFFSET_MOVED_TOPIC, 1),

@@ -11,10 +11,9 @@ use kourou_engine::record::{
 use super::table::Begun;
 use super::{Decision, HalfError, TransactionError};
 use crate::broker::Broker;
-use crate::name::SCHEDULE_TOPIC;
 use crate::property::{Properties, REAL_QID, REAL_TOPIC};
 use crate::state::Change;
-use crate::timer::DELAY_LEVEL_MAX;
+use crate::timer::{Delay, push_due};
 
 /// A producer's decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +110,7 @@ impl Broker {
         }
     }
 
-    /// The record that commits the half message at `position`: the same message, in its real place or, with a delay level, where
+    /// The record that commits the half message at `position`: the same message, in its real place or, with a delay, where
     /// delayed messages wait. Its properties stay as they are; clients look for those that made it a half.
     fn committed(&self, position: u64, size_bytes: u32) -> Result<EncodedRecord, TransactionError> {
         let unusable = |source| TransactionError::Half { position, source };
@@ -121,24 +120,22 @@ impl Broker {
             .map_err(|error| unusable(error.into()))?;
         let half = RecordView::parse(&bytes).map_err(|error| unusable(error.into()))?;
         let place = place(&half).map_err(unusable)?;
-        let level = Properties::read(half.properties())
-            .delay_level
-            .clamp(0, DELAY_LEVEL_MAX);
-        let (topic, queue_id) = if level > 0 {
+        // Its send has been checked; what could not be read then, or is over by now, is no delay.
+        let delay =
+            Delay::of(&Properties::read(half.properties()), self.clock.now_ms()).unwrap_or(Delay::None);
+        let mut properties = Cow::Borrowed(half.properties());
+        let (topic, queue_id) = if delay == Delay::None {
+            place
+        } else {
             self.check_room_for_timer()
                 .map_err(|max_timers| TransactionError::TooManyTimers { max_timers })?;
-            (SCHEDULE_TOPIC, (level - 1) as u32)
-        } else {
-            place
+            if let Delay::Until(due_ms) = delay {
+                push_due(properties.to_mut(), due_ms);
+            }
+            delay.place()
         };
-        self.record_of(
-            &half,
-            topic,
-            queue_id,
-            SYS_FLAG_TRANSACTION_COMMIT,
-            half.properties(),
-        )
-        .map_err(unusable)
+        self.record_of(&half, topic, queue_id, SYS_FLAG_TRANSACTION_COMMIT, &properties)
+            .map_err(unusable)
     }
 
     /// The message of `half` as another record that names it.

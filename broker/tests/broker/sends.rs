@@ -238,10 +238,10 @@ fn checks_answer_with_the_protocols_codes() {
         code::NO_PERMISSION
     );
     let timer = SendRequest {
-        properties: properties(&[("TIMER_DELAY_SEC", "5")]),
+        properties: properties(&[("TIMER_DELAY_SEC", "soon")]),
         ..message("orders", "")
     };
-    assert_eq!(code_of(&rig, timer), code::SYSTEM_ERROR);
+    assert_eq!(code_of(&rig, timer), code::MESSAGE_ILLEGAL);
     let large = "x".repeat((4 << 20) + 1);
     assert_eq!(code_of(&rig, message("orders", &large)), code::MESSAGE_ILLEGAL);
     let value = "x".repeat(32_767);

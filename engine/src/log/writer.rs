@@ -286,10 +286,11 @@ impl Writer {
         });
         let checkpoint = self
             .shared
-            .checkpoint_without_queues(self.tail, self.last_store_ms, self.epoch);
+            .bare_checkpoint(self.tail, self.last_store_ms, self.epoch);
         self.shared.submit(Job::Checkpoint {
             left: frozen,
             checkpoint,
+            view: self.shared.view.checkpoint_later(),
         });
         Ok(())
     }

@@ -3,6 +3,8 @@
 
 pub(crate) mod checkpoint;
 
+use std::fmt;
+
 use crate::record::RecordView;
 
 /// What an embedder derives from the log, in the log's order.
@@ -21,11 +23,38 @@ pub trait View: Send + Sync + 'static {
     /// The state after the last apply, in whatever encoding [`View::restore`] understands.
     fn checkpoint(&self) -> Vec<u8>;
 
+    /// The same, for a checkpoint that is taken while the log is being written: what can be done later need not be done now.
+    fn checkpoint_later(&self) -> LaterState {
+        let state = self.checkpoint();
+        LaterState::new(move || state)
+    }
+
     /// Takes the state of a checkpoint, before any apply.
     ///
     /// # Errors
     /// A reason, for people, when the bytes are not a state.
     fn restore(&self, state: &[u8]) -> Result<(), String>;
+}
+
+/// A view's state of one moment, which is encoded later, on a thread that nobody waits for.
+pub struct LaterState(Box<dyn FnOnce() -> Vec<u8> + Send>);
+
+impl LaterState {
+    /// A state that `encode` encodes. It must be that of now, whatever is applied meanwhile.
+    pub fn new(encode: impl FnOnce() -> Vec<u8> + Send + 'static) -> Self {
+        Self(Box::new(encode))
+    }
+
+    /// Encodes it.
+    pub fn encode(self) -> Vec<u8> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for LaterState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a state that is encoded later")
+    }
 }
 
 /// One new entry of a queue.

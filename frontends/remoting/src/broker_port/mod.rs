@@ -9,6 +9,7 @@ mod locks;
 mod offsets;
 mod progress;
 mod pull;
+mod recall;
 mod relay;
 mod reply;
 mod resets;
@@ -143,6 +144,7 @@ impl BrokerHandler {
                 answer_with(request, reply, |r, c| clients::producer_connections(broker, r, c));
             }
             RequestCode::END_TRANSACTION => transaction::end(port, request, reply),
+            RequestCode::RECALL_MESSAGE => recall::recall(port, request, reply),
             RequestCode::CONSUMER_SEND_MSG_BACK => send_back::send_back(port, request, reply),
             RequestCode::VIEW_MESSAGE_BY_ID => send_back::view(port, request, reply),
             RequestCode::LOCK_BATCH_MQ => answer_with(request, reply, |r, c| locks::lock(broker, r, c)),

@@ -131,7 +131,7 @@ pub(crate) fn write_answer(sent: &mut Sent, answer: &mut Command) {
                 queue_offset: i64::try_from(receipt.queue_offset).unwrap_or(i64::MAX),
                 transaction_id,
                 batch_uniq_id: transaction_id.filter(|_| receipt.is_inner_batch),
-                recall_handle: None,
+                recall_handle: Some(receipt.recall_handle.as_str()).filter(|handle| !handle.is_empty()),
                 region_id: Some(&receipt.region),
                 trace_on: Some(receipt.trace_on),
             }

@@ -17,4 +17,5 @@ mod resets;
 mod sends;
 mod shapes;
 mod support;
+mod timers;
 mod transactions;

@@ -26,6 +26,16 @@ header_fields! {
 }
 
 header_fields! {
+    /// Answers RECALL_MESSAGE (370).
+    pub struct RecallMessageResponse<'a> {
+        /// The message's unique key.
+        msg_id: &'a str => "msgId",
+        /// The broker's region, for traces.
+        region_id: Option<&'a str> => "MSG_REGION",
+    }
+}
+
+header_fields! {
     /// Answers a pull, also one that found nothing: clients take the first four for granted.
     pub struct PullMessageResponse {
         /// Which broker to pull from next time, 0 for the master.

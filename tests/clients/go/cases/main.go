@@ -31,7 +31,7 @@ type named struct {
 // The slow ones come first, the quick ones fill in beside them.
 var all = []named{
 	{"rebalance", rebalance}, {"ordered", ordered}, {"retry-dlq", retryThenDeadLetter}, {"delay", delay},
-	{"transactions", transactions}, {"namespaces", namespaces}, {"request-reply", requestReply}, {"broadcast", broadcast}, {"tags", tags}, {"offsets", offsets}, {"pull", pull}, {"pull-poll", pullPoll},
+	{"transactions", transactions}, {"namespaces", namespaces}, {"timers", timers}, {"request-reply", requestReply}, {"broadcast", broadcast}, {"tags", tags}, {"offsets", offsets}, {"pull", pull}, {"pull-poll", pullPoll},
 	{"sync", sendSync}, {"async", sendAsync}, {"oneway", sendOneway}, {"batch", sendBatch}, {"queue", explicitQueue},
 	{"big-body", bigBody}, {"compressed", compressed}, {"properties", properties}, {"errors", errorsCase},
 	{"long-poll", longPoll},

@@ -17,6 +17,7 @@ final class Api {
     static void register(Map<String, Case> cases) {
         Admin.register(cases);
         Shapes.register(cases);
+        Timers.register(cases);
     }
 
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
