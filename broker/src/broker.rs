@@ -42,6 +42,8 @@ pub struct Broker {
     next_queue: AtomicU32,
     /// Held by whoever delivers timers, so that they are appended in the order in which they are due.
     pub(crate) deliveries: Mutex<()>,
+    /// Held by whoever delivers again what was not acknowledged.
+    pub(crate) redeliveries: Mutex<()>,
     /// Held by whoever asks producers what became of their transactions.
     pub(crate) checks: Mutex<()>,
     ticks: Mutex<Ticks>,
@@ -96,6 +98,7 @@ impl Broker {
             stamp,
             next_queue: AtomicU32::new(0),
             deliveries: Mutex::default(),
+            redeliveries: Mutex::default(),
             checks: Mutex::default(),
             ticks: Mutex::new(Ticks {
                 flush_ms: now_ms.saturating_add(options.offset_flush_interval_ms),
@@ -120,6 +123,9 @@ impl Broker {
 
     /// Names who hears of changes; only the first call counts.
     pub fn set_listener(&self, listener: Arc<dyn Listener>) {
+        if let Some(due_ms) = self.state.deliveries.next_due_ms() {
+            listener.timer_due(due_ms);
+        }
         if self.state.listener.set(listener).is_ok()
             && let (Some(listener), Some(due_ms)) =
                 (self.state.listener.get(), self.state.timers.next_due_ms())

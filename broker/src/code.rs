@@ -37,6 +37,12 @@ pub const FILTER_DATA_NOT_EXIST: i32 = 27;
 pub const INVALID_PARAMETER: i32 = 29;
 /// The consumer group has no connected member.
 pub const CONSUMER_NOT_ONLINE: i32 = 206;
+/// There is no message there, or it is not out.
+pub const NO_MESSAGE: i32 = 208;
+/// As many consumers wait for messages as may.
+pub const POLLING_FULL: i32 = 209;
+/// Nothing came in the time that the consumer waited.
+pub const POLLING_TIMEOUT: i32 = 210;
 /// Asked for too much in too short a time.
 pub const FLOW_CONTROL: i32 = 215;
 /// Not allowed in this state.

@@ -3,7 +3,7 @@
 //! A [`Broker`] gives meaning to the engine's log: which topics exist, who consumes what and how far, what happens to a
 //! message that was sent, asked for, or sent back. It speaks plain types; frontends translate their protocols to them. Time
 //! comes from the engine's clock, completion through callbacks, and no thread or runtime is started here: whoever owns time
-//! calls [`Broker::tick`], [`Broker::deliver_due`] and [`Broker::check_transactions`].
+//! calls [`Broker::tick`], [`Broker::deliver_due`], [`Broker::redeliver_due`] and [`Broker::check_transactions`].
 //!
 //! ```
 //! use std::sync::{Arc, mpsc};
@@ -58,9 +58,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod assign;
 mod broker;
 pub mod client;
 pub mod code;
+pub mod delivery;
 pub mod filter;
 pub mod flow;
 pub mod group;

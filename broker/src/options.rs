@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use kourou_engine::record::INNER_NUM_MAX;
 
+use crate::assign::RequestMode;
 use crate::flow::Rates;
 use crate::topic::perm;
 
@@ -57,6 +58,10 @@ pub struct BrokerOptions {
     pub timer_delay_ms_max: i64,
     /// Whether messages that wait for a time can be recalled.
     pub recall: bool,
+    /// Whether messages that were popped and not acknowledged go to retry topics whose names cannot be another group's.
+    pub retry_topic_v2: bool,
+    /// How consumers get their messages that let the broker share queues out, where nothing was set for them.
+    pub default_request_mode: RequestMode,
     /// How often dirty offsets become a state record.
     pub offset_flush_interval_ms: i64,
     /// An entry this near to the log's end counts as being in memory when the start of a new group on a young topic is decided,
@@ -97,6 +102,8 @@ impl BrokerOptions {
             timers: true,
             timer_delay_ms_max: 40 * 24 * 3_600_000,
             recall: true,
+            retry_topic_v2: false,
+            default_request_mode: RequestMode::Pull,
             offset_flush_interval_ms: 1_000,
             young_log_size_bytes: 256 << 20,
             message_id_seed: [0; 10],
@@ -158,6 +165,22 @@ pub struct Limits {
     pub transactions_max: usize,
     /// Most transactions whose producers are asked in one go.
     pub transaction_checks_per_round: usize,
+    /// Most messages of one pop.
+    pub pop_messages_max: i32,
+    /// Longest time for which a message may be out.
+    pub invisible_max_ms: i64,
+    /// Most messages of one queue that are out for one group. At the bound nothing more of the queue is handed out.
+    pub deliveries_per_queue_max: usize,
+    /// Most messages that are out altogether; each takes memory while it is.
+    pub deliveries_max: usize,
+    /// Most messages whose redelivery is being written at once.
+    pub redeliveries_in_flight_max: usize,
+    /// Most pops held at once.
+    pub pop_holds_max: usize,
+    /// Most pops of one group that are held for one queue, or for any queue of one topic.
+    pub pop_holds_per_queue_max: usize,
+    /// Most pairs of topic and group whose request mode is set.
+    pub request_modes_max: usize,
     /// Most queues whose offsets one state record holds.
     pub offsets_per_record_max: usize,
 }
@@ -192,6 +215,15 @@ impl Default for Limits {
             timer_retry_ms: 100,
             transactions_max: 1_000_000,
             transaction_checks_per_round: 256,
+            pop_messages_max: 32,
+            // As long as upstream lets a timer wait.
+            invisible_max_ms: 3 * 24 * 3_600_000,
+            deliveries_per_queue_max: 100_000,
+            deliveries_max: 2_000_000,
+            redeliveries_in_flight_max: 1_024,
+            pop_holds_max: 100_000,
+            pop_holds_per_queue_max: 1_024,
+            request_modes_max: 1_000_000,
             offsets_per_record_max: 4_096,
         }
     }

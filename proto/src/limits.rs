@@ -25,6 +25,9 @@ pub const MAX_JSON_VALUES: u32 = 2_000_000;
 /// frame, with two objects each.
 pub const MAX_JSON_CONTAINERS: u32 = 300_000;
 
+/// Longest set of offsets in one batch of acknowledgements: 65,536 of them.
+pub const MAX_ACK_BITS_BYTES: usize = 8 * 1024;
+
 /// Most bytes that a compressed registration may inflate to.
 pub const MAX_INFLATED_BYTES: u64 = 64 * 1024 * 1024;
 

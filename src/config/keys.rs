@@ -4,6 +4,7 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
+use kourou_broker::assign::RequestMode;
 use tracing_subscriber::filter::Targets;
 
 use super::address::{Advertise, HostPort};
@@ -453,6 +454,33 @@ pub(crate) static KEYS: &[Key] = &[
         apache: Some("recallMessageEnable"),
         parts: BROKER,
         set: |settings, text| boolean(&mut settings.recall_messages, text),
+    },
+    Key {
+        name: "retry-topic-v2",
+        short: None,
+        value: "BOOL",
+        default: "false",
+        help: "Deliver popped messages again in %RETRY%group+topic, which is never another group's, instead of %RETRY%group_topic",
+        apache: Some("enableRetryTopicV2"),
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.retry_topic_v2, text),
+    },
+    Key {
+        name: "default-request-mode",
+        short: None,
+        value: "MODE",
+        default: "PULL",
+        help: "How consumers that leave balancing to the broker get messages, PULL or POP, where no administrator has set it",
+        apache: Some("defaultMessageRequestMode"),
+        parts: BROKER,
+        set: |settings, text| {
+            settings.default_request_mode = match text.to_ascii_uppercase().as_str() {
+                "PULL" => RequestMode::Pull,
+                "POP" => RequestMode::Pop,
+                _ => return Err("PULL or POP"),
+            };
+            Ok(())
+        },
     },
     Key {
         name: "log",

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
+use kourou_broker::assign::RequestMode;
+
 use super::address::{Advertise, HostPort};
 
 /// When a send is answered.
@@ -58,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) timers: bool,
     pub(crate) timer_max_delay_s: i64,
     pub(crate) recall_messages: bool,
+    pub(crate) retry_topic_v2: bool,
+    pub(crate) default_request_mode: RequestMode,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -96,6 +100,8 @@ impl Default for Settings {
             timers: true,
             timer_max_delay_s: 40 * 24 * 3_600,
             recall_messages: true,
+            retry_topic_v2: false,
+            default_request_mode: RequestMode::Pull,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }

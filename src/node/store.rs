@@ -64,6 +64,8 @@ impl Opened {
             messages_per_s: settings.client_send_messages,
             bytes_per_s: settings.client_send_bytes,
         };
+        options.retry_topic_v2 = settings.retry_topic_v2;
+        options.default_request_mode = settings.default_request_mode;
         options.message_id_seed = message_id_seed(advertised.ip());
         let disk = Arc::new(StdDisk::new(&settings.data, WriterKind::Auto));
         let broker = Broker::open(options, engine, disk, Arc::new(SystemClock))?;

@@ -52,6 +52,13 @@ impl Broker {
         self.append_offsets(vec![flushing], |stored| done(stored.map_err(CommitError::Store)));
     }
 
+    /// Makes it durable where a group begins in a queue; nobody waits for it. It is visible at once.
+    pub(crate) fn begin_offset(&self, group: &str, topic: &str, queue_id: u32, offset: i64) {
+        if let Some(flushing) = self.state.offsets.commit_now(group, topic, queue_id, offset) {
+            self.append_offsets(vec![flushing], |_| {});
+        }
+    }
+
     fn check_commit(
         &self,
         group: &Text,

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 pub use reset::{ResetError, ResetRequest};
 pub(crate) use resets::ResetTable;
-pub(crate) use table::OffsetTable;
+pub(crate) use table::{OffsetTable, QueueOfGroup};
 
 use crate::code;
 use crate::send::{append_code, append_remark};

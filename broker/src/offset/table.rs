@@ -24,6 +24,8 @@ const NONE: i64 = -1;
 pub(crate) struct OffsetTable {
     shards: [Mutex<Shard>; SHARDS],
     hasher: FixedState,
+    /// Queues of pops that the log refused. It may refuse them while a shard is locked, so they are seen to with the next flush.
+    failed_pops: Mutex<Vec<QueueOfGroup>>,
 }
 
 /// The offsets of one group: by topic, by queue.
@@ -112,6 +114,7 @@ impl OffsetTable {
         Self {
             shards: Default::default(),
             hasher: FixedState::default(),
+            failed_pops: Mutex::default(),
         }
     }
 
@@ -158,14 +161,62 @@ impl OffsetTable {
         Some(Flushing { queue, offset })
     }
 
+    /// Appends the record of a pop, which says where the group goes on in these queues, unless one of them is not where the pop
+    /// found it: whether it did. The record's apply moves them.
+    ///
+    /// The log must not have the pop behind a commit that came after it, nor the other way round. A commit is visible before its
+    /// record is appended, so nothing visible may come between this look and the pop's append.
+    pub(crate) fn append_pop<'a>(
+        &self,
+        group: &str,
+        found: impl Iterator<Item = (&'a str, u32, Option<i64>)> + Clone,
+        append: impl FnOnce(),
+    ) -> bool {
+        let mut shard = self.shard(group).lock();
+        for (topic, queue_id, offset) in found.clone() {
+            let slot = shard
+                .groups
+                .get(group)
+                .and_then(|topics| topics.get(topic)?.get(&queue_id));
+            let now = slot.copied().unwrap_or(Slot::EMPTY);
+            if now.live != offset.unwrap_or(NONE) || now.in_flight > 0 {
+                return false;
+            }
+        }
+        for (topic, queue_id, _) in found {
+            // What waited for the next flush goes with the pop.
+            shard.slot(group, topic, queue_id).dirty = false;
+        }
+        append();
+        true
+    }
+
+    /// The pop's record was not logged: what had waited for the next flush waits again.
+    pub(crate) fn pop_failed(&self, queue: QueueOfGroup) {
+        self.failed_pops.lock().push(queue);
+    }
+
     /// Takes what is dirty, to be logged.
     pub(crate) fn take_dirty(&self) -> Vec<Flushing> {
+        for queue in std::mem::take(&mut *self.failed_pops.lock()) {
+            let mut shard = self.shard(&queue.group).lock();
+            if let Some(slot) = shard.find(&queue)
+                && slot.live != slot.logged
+                && !std::mem::replace(&mut slot.dirty, true)
+            {
+                shard.dirty.push(queue);
+            }
+        }
         let mut flushing = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.lock();
             for queue in std::mem::take(&mut shard.dirty) {
                 // Gone with its topic or group.
                 let Some(slot) = shard.find(&queue) else { continue };
+                // A pop has taken it on.
+                if !slot.dirty {
+                    continue;
+                }
                 slot.dirty = false;
                 slot.in_flight += 1;
                 let offset = slot.live;
@@ -231,6 +282,17 @@ impl OffsetTable {
             .collect();
         found.sort_unstable();
         found
+    }
+
+    /// Takes in what the log says, if until now it said `before`.
+    pub(crate) fn apply_if(&self, group: &str, topic: &str, queue_id: u32, before: i64, offset: i64) {
+        let is_as_before = {
+            let mut shard = self.shard(group).lock();
+            shard.slot(group, topic, queue_id).logged == before
+        };
+        if is_as_before {
+            self.apply(group, topic, queue_id, offset);
+        }
     }
 
     pub(crate) fn remove_topic(&self, topic: &str) {
@@ -370,6 +432,45 @@ mod tests {
         table.failed(first);
         let second = table.take_dirty();
         assert_eq!(second.iter().map(|one| one.offset).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_pop_takes_on_what_waits_for_a_flush_and_gives_way_to_any_other_commit() {
+        let table = OffsetTable::new();
+        let pop = |found: Option<i64>| {
+            let mut appended = false;
+            let queues = [("t", 0, found)];
+            assert_eq!(
+                table.append_pop("g", queues.into_iter(), || appended = true),
+                appended
+            );
+            appended
+        };
+        assert!(pop(None) && !pop(Some(0)));
+        table.apply("g", "t", 0, 5);
+        assert!(!pop(None) && pop(Some(5)));
+        table.commit("g", "t", 0, 6);
+        assert!(!pop(Some(5)) && pop(Some(6)));
+        assert!(table.take_dirty().is_empty(), "it is in the pop's record");
+        table.apply("g", "t", 0, 9);
+        assert_eq!(table.get("g", "t", 0), Some(9));
+
+        table.commit("g", "t", 0, 7);
+        assert!(pop(Some(7)));
+        table.pop_failed(QueueOfGroup {
+            group: "g".into(),
+            topic: "t".into(),
+            queue_id: 0,
+        });
+        let flushing = table.take_dirty();
+        assert_eq!(flushing.iter().map(|one| one.offset).collect::<Vec<_>>(), [7]);
+        assert!(!pop(Some(7)), "the flush is on its way, before or behind");
+        land(&table, &flushing);
+        assert!(pop(Some(7)));
+        // A commit after the pop's append is behind it in the log.
+        table.commit("g", "t", 0, 3);
+        table.apply("g", "t", 0, 8);
+        assert_eq!(table.get("g", "t", 0), Some(3));
     }
 
     #[test]

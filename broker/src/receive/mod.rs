@@ -23,6 +23,7 @@ use thiserror::Error;
 pub use cold::ColdPull;
 pub(crate) use hold::Holds;
 pub use hold::{HoldGuard, HoldResult};
+pub(crate) use scan::{Room, Scan, Visit};
 
 use crate::code;
 use crate::filter::FilterError;

@@ -19,6 +19,8 @@
 //!                        each: from outside; until a pull of the group is sent there if the bool says so
 //! kind 41 reset taken    u8 version, text group, text topic, u32 queue id, u64 position of the kind 40 that a pull was sent
 //!                        after
+//! kinds 20 to 25         deliveries: see `delivery/record.rs`
+//! kind 26 request mode   u8 version, text topic, text group, u8 0 pull or 1 pop, i32 how many share a queue
 //!
 //! checkpoint             u32 magic, u16 version, then sections, each as u16 tag, u64 size, bytes. Versions 1 and 2 had no
 //!                        tags: there the sections are the first six and the first seven of the table, in its order
@@ -39,7 +41,12 @@ use kourou_engine::{Arrival, LaterState, View};
 
 pub(crate) use codec::{Fields, Writer};
 
+use crate::assign::{RequestModeConfig, RequestModes};
 use crate::client::{MessageModel, RememberedSubscriptions, SubscriptionData};
+use crate::delivery::{
+    ACKED_IN_ORDER, Applied, CHANGED, CHANGED_IN_ORDER, DeliveryTable, ENDED, GroupQueueKey, POPPED,
+    POPPED_IN_ORDER, PopHolds, RETRY_OF, RetryOf,
+};
 use crate::group::{GroupConfig, GroupTable};
 use crate::name::{CHECK_MAX_TIME_TOPIC, HALF_TOPIC};
 use crate::offset::{OffsetTable, ResetTable};
@@ -67,7 +74,7 @@ struct Section {
 }
 
 /// What a checkpoint consists of. A section that is missing was not known when it was written: that state stays empty.
-const SECTIONS: [Section; 8] = [
+const SECTIONS: [Section; 10] = [
     Section {
         tag: 1,
         name: "topics",
@@ -115,6 +122,18 @@ const SECTIONS: [Section; 8] = [
         name: "resets",
         encode: |state| state.resets.encode(),
         restore: |state, fields| state.resets.restore(fields),
+    },
+    Section {
+        tag: 20,
+        name: "deliveries",
+        encode: |state| state.deliveries.encode(),
+        restore: |state, fields| state.deliveries.restore(fields),
+    },
+    Section {
+        tag: 21,
+        name: "request modes",
+        encode: |state| state.request_modes.encode(),
+        restore: |state, fields| state.request_modes.restore(fields),
     },
 ];
 
@@ -169,6 +188,12 @@ pub(crate) enum Change<'a> {
         /// Position of the reset's record.
         position: u64,
     },
+    /// How a group's consumers get the messages of a topic.
+    RequestMode {
+        topic: &'a str,
+        group: &'a str,
+        config: RequestModeConfig,
+    },
     /// Producers have been asked what became of their transactions.
     Checked {
         /// Positions of half messages, and how often each has been asked for.
@@ -192,6 +217,7 @@ const CHECKED: u32 = 8;
 const RECALLED: u32 = 9;
 const OFFSETS_SET: u32 = 40;
 const RESET_TAKEN: u32 = 41;
+const REQUEST_MODE: u32 = 26;
 
 impl Change<'_> {
     /// The record's kind and payload.
@@ -269,6 +295,12 @@ impl Change<'_> {
                 out.u64(*position);
                 RESET_TAKEN
             }
+            Self::RequestMode { topic, group, config } => {
+                out.text(topic);
+                out.text(group);
+                config.encode(&mut out);
+                REQUEST_MODE
+            }
             Self::Checked { checks } => {
                 out.count(checks.len());
                 for (position, count) in *checks {
@@ -334,6 +366,9 @@ pub(crate) struct State {
     pub(crate) resets: ResetTable,
     pub(crate) timers: TimerTable,
     pub(crate) transactions: TransactionTable,
+    pub(crate) deliveries: DeliveryTable,
+    pub(crate) request_modes: RequestModes,
+    pub(crate) pop_holds: PopHolds,
     pub(crate) subscriptions: RememberedSubscriptions,
     pub(crate) holds: Holds,
     pub(crate) listener: OnceLock<Arc<dyn Listener>>,
@@ -362,13 +397,40 @@ impl State {
                 options.transaction_timeout_ms,
                 options.transaction_check_interval_ms,
             ),
+            deliveries: DeliveryTable::default(),
+            request_modes: RequestModes::default(),
+            pop_holds: PopHolds::new(
+                options.limits.pop_holds_max,
+                options.limits.pop_holds_per_queue_max,
+            ),
             subscriptions: RememberedSubscriptions::default(),
             holds: Holds::new(options.limits.holds_max),
             listener: OnceLock::new(),
         }
     }
 
+    /// Applies a record of deliveries.
+    fn apply_delivery(&self, kind: u16, payload: &[u8]) -> Option<()> {
+        let applied = Applied {
+            deliveries: &self.deliveries,
+            offsets: &self.offsets,
+            resets: &self.resets,
+            topics: &self.topics,
+        };
+        if let (Some(due_ms), Some(listener)) =
+            (applied.apply(kind, Fields::new(payload))?, self.listener.get())
+        {
+            listener.timer_due(due_ms);
+        }
+        Some(())
+    }
+
     fn apply_state(&self, kind: u32, payload: &[u8], store_ms: i64, position: u64) -> Option<()> {
+        if let Ok(kind @ (POPPED | ENDED | CHANGED | POPPED_IN_ORDER | ACKED_IN_ORDER | CHANGED_IN_ORDER)) =
+            u16::try_from(kind)
+        {
+            return self.apply_delivery(kind, payload);
+        }
         let mut fields = Fields::new(payload);
         if fields.u8()? != VERSION {
             return None;
@@ -385,6 +447,8 @@ impl State {
                 self.offsets.remove_topic(topic);
                 self.resets.remove_topic(topic);
                 self.subscriptions.remove_topic(topic);
+                self.deliveries.remove_topic(topic);
+                self.request_modes.remove_topic(topic);
                 for _ in 0..fields.count()? {
                     let (queue_id, end) = (fields.u32()?, fields.u64()?);
                     self.floors.set(QueueKey { topic, queue_id }, end);
@@ -400,6 +464,8 @@ impl State {
                 self.groups.remove(group, store_ms);
                 self.subscriptions.remove_group(group);
                 self.resets.remove_group(group);
+                self.deliveries.remove_group(group);
+                self.request_modes.remove_group(group);
                 if fields.bool()? {
                     self.offsets.remove_group(group);
                 }
@@ -422,6 +488,7 @@ impl State {
                 self.resets.end(group, topic, queue_id, Some(reset));
             }
             SUBSCRIBED => self.subscriptions.apply(&mut fields)?,
+            REQUEST_MODE => self.request_modes.apply(&mut fields)?,
             ROLLED_BACK => self.transactions.ended(fields.u64()?, Outcome::RolledBack),
             CHECKED => {
                 for _ in 0..fields.count()? {
@@ -476,7 +543,17 @@ impl View for State {
             match transaction_flag {
                 SYS_FLAG_TRANSACTION_COMMIT => self.transactions.ended(origin, Outcome::Committed),
                 0 if topic == CHECK_MAX_TIME_TOPIC => self.transactions.ended(origin, Outcome::GivenUp),
-                0 => self.timers.end(origin),
+                0 => {
+                    self.timers.end(origin);
+                    if let Some(of) = record.property(RETRY_OF).and_then(RetryOf::parse) {
+                        let key = GroupQueueKey {
+                            group: of.group,
+                            topic: of.topic,
+                            queue_id: of.queue_id,
+                        };
+                        self.deliveries.apply_ended(key, of.offset, of.pop_ms);
+                    }
+                }
                 _ => {}
             }
         }
@@ -511,6 +588,7 @@ impl View for State {
 
     fn arrived(&self, arrivals: &[Arrival<'_>]) {
         self.holds.arrived(arrivals);
+        self.pop_holds.arrived(arrivals);
     }
 
     fn checkpoint(&self) -> Vec<u8> {

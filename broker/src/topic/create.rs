@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::{AttributeChanges, DataVersion, TopicConfig, TopicError, perm};
 use crate::broker::Broker;
+use crate::delivery::RetryKind;
 use crate::name;
 use crate::state::Change;
 
@@ -93,7 +94,7 @@ impl Broker {
         }
     }
 
-    /// Deletes a topic and the offsets that groups have in it. Its messages stay in the log until they expire, but a new topic
+    /// Deletes a topic and the offsets that groups have in it, with the retry topics that groups have of it by pop. Its messages stay in the log until they expire, but a new topic
     /// of that name does not show them: its queues begin where the old ones end.
     pub fn delete_topic(
         self: &Arc<Self>,
@@ -111,6 +112,7 @@ impl Broker {
             }));
         }
         let broker = self.clone();
+        let retry_topics = self.pop_retry_topics(topic);
         let queues = self
             .engine
             .queues()
@@ -125,10 +127,23 @@ impl Broker {
             move |stored| {
                 if stored.is_ok() {
                     broker.topics_changed();
+                    for retry_topic in retry_topics {
+                        let nobody: Waiter = Box::new(|_| {});
+                        broker.delete_topic(&retry_topic, nobody);
+                    }
                 }
                 done(stored.map_err(TopicError::Store));
             },
         );
+    }
+
+    /// The retry topics of `topic` that there are.
+    fn pop_retry_topics(&self, topic: &str) -> Vec<String> {
+        let groups = self.state.offsets.groups_of(topic);
+        let named = groups
+            .iter()
+            .flat_map(|group| [RetryKind::V1, RetryKind::V2].map(|kind| kind.topic(group, topic)));
+        named.filter(|name| self.state.topics.contains(name)).collect()
     }
 
     fn check_topic_change(&self, config: &TopicConfig) -> Result<(), TopicError> {

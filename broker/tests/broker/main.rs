@@ -5,6 +5,8 @@
 mod bell;
 mod clients;
 mod delays;
+mod deliveries;
+mod delivery_histories;
 mod filters;
 mod flow;
 mod histories;

@@ -46,6 +46,8 @@ impl Default for Limits {
     }
 }
 
+/// Messages that one request may acknowledge.
+pub(crate) const ACKS_PER_REQUEST_MAX: usize = 65_536;
 /// Connections that the kernel keeps for us before they are accepted.
 pub(crate) const BACKLOG: i32 = 1024;
 /// Smallest and largest room that a read is given. It follows how much arrives.

@@ -11,7 +11,7 @@ use crate::events::BrokerEvents;
 /// The longest sleep: a wall clock that is set forward must not delay what is due by more.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
-/// Does the broker's periodic work, delivers its timers and asks for its transactions when they are due, until `shutdown`. `events` must be the
+/// Does the broker's periodic work, delivers its timers, delivers again what was not acknowledged, and asks for its transactions when they are due, until `shutdown`. `events` must be the
 /// broker's listener.
 pub async fn keep_time(broker: Arc<Broker>, events: Arc<BrokerEvents>, shutdown: CancellationToken) {
     let mut timers = events.timers();
@@ -24,7 +24,7 @@ pub async fn keep_time(broker: Arc<Broker>, events: Arc<BrokerEvents>, shutdown:
                 let working = Arc::clone(&broker);
                 // The records may have left the memory.
                 let worked = tokio::task::spawn_blocking(move || {
-                    let next_timer_ms = working.deliver_due();
+                    let next_timer_ms = earlier(working.deliver_due(), working.redeliver_due());
                     earlier(next_timer_ms, working.check_transactions())
                 });
                 next_ms = match worked.await {
@@ -48,7 +48,8 @@ pub async fn keep_time(broker: Arc<Broker>, events: Arc<BrokerEvents>, shutdown:
 }
 
 fn next_due_ms(broker: &Broker) -> Option<i64> {
-    earlier(broker.next_timer_ms(), broker.next_transaction_check_ms())
+    let deliveries = earlier(broker.next_timer_ms(), broker.next_redelivery_ms());
+    earlier(deliveries, broker.next_transaction_check_ms())
 }
 
 fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {

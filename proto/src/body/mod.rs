@@ -3,6 +3,7 @@
 //! Every type has `decode` and `encode`. Reading takes what Java, Go and others send: members in any order, unknown
 //! ones passed over, absent ones left at their default. Writing gives what a Java peer reads, members sorted by name.
 
+mod assignment;
 mod client;
 mod connection;
 mod group;
@@ -12,6 +13,7 @@ mod message_queue;
 mod names;
 mod object;
 mod offset;
+mod pop;
 mod progress;
 mod raw;
 mod register;
@@ -19,6 +21,10 @@ mod route;
 mod stats;
 mod topic;
 
+pub use assignment::{
+    MessageQueueAssignment, MessageRequestMode, MessageRequestModeTable, QueryAssignmentRequest,
+    QueryAssignmentResponse, SetMessageRequestMode,
+};
 pub use client::{CheckClientConfig, ConsumerList};
 pub use connection::{Connection, ConsumerConnection, ProducerConnection};
 pub use group::{GroupList, SubscriptionGroupConfig, SubscriptionGroupTable};
@@ -30,6 +36,7 @@ pub use offset::{
     ConsumerOffsetTable, ConsumerStatusBody, CorrectionOffsets, MessageQueueOffset, ResetOffsetBody,
     ResetOffsetList,
 };
+pub use pop::{AckBits, BatchAck, BatchAckRequest};
 pub use progress::{
     ConsumeQueueEntries, ConsumeQueueEntry, ConsumeStatsList, ConsumeTimeSpans, ProducerInfo, ProducerTable,
     QuerySubscription, QueueTimeSpan,

@@ -1,5 +1,6 @@
 //! The broker's port: requests of clients and of administrators' tools, turned into calls of [`kourou_broker`].
 
+mod assign;
 mod channel;
 mod clients;
 mod cold;
@@ -7,6 +8,7 @@ mod groups;
 mod hold;
 mod locks;
 mod offsets;
+mod pop;
 mod progress;
 mod pull;
 mod recall;
@@ -143,6 +145,16 @@ impl BrokerHandler {
             RequestCode::GET_PRODUCER_CONNECTION_LIST => {
                 answer_with(request, reply, |r, c| clients::producer_connections(broker, r, c));
             }
+            RequestCode::POP_MESSAGE => pop::pop(port, request, reply),
+            RequestCode::ACK_MESSAGE => pop::ack(port, request, reply),
+            RequestCode::BATCH_ACK_MESSAGE => pop::batch_ack(port, request, reply),
+            RequestCode::CHANGE_MESSAGE_INVISIBLETIME => pop::change_invisible(port, request, reply),
+            RequestCode::NOTIFICATION => pop::notification(port, request, reply),
+            RequestCode::PEEK_MESSAGE => pop::peek(port, request, reply),
+            RequestCode::POLLING_INFO => {
+                answer_with(request, reply, |r, c| pop::polling_info(broker, r, c));
+            }
+            RequestCode::QUERY_ASSIGNMENT => answer_with(request, reply, |r, c| assign::query(broker, r, c)),
             RequestCode::END_TRANSACTION => transaction::end(port, request, reply),
             RequestCode::RECALL_MESSAGE => recall::recall(port, request, reply),
             RequestCode::CONSUMER_SEND_MSG_BACK => send_back::send_back(port, request, reply),
@@ -215,6 +227,10 @@ impl BrokerHandler {
             }
             RequestCode::GET_ALL_PRODUCER_INFO => {
                 answer_with(request, reply, |_, c| Ok(progress::producers(broker, c)));
+            }
+            RequestCode::SET_MESSAGE_REQUEST_MODE => assign::set_mode(broker, request, reply),
+            RequestCode::GET_ALL_MESSAGE_REQUEST_MODE => {
+                answer_with(request, reply, |_, c| Ok(assign::modes(broker, c)));
             }
             RequestCode::GET_CONSUME_STATS => answer_with(request, reply, |r, c| groups::stats(broker, r, c)),
             RequestCode::QUERY_TOPICS_BY_CONSUMER => {

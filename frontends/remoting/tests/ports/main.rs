@@ -9,6 +9,7 @@ mod groups;
 mod hostile;
 mod names;
 mod peer;
+mod pops;
 mod progress;
 mod pulls;
 mod relays;

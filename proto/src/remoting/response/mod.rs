@@ -172,3 +172,53 @@ header_fields! {
         version: &'a str => "version",
     }
 }
+
+header_fields! {
+    /// Answers POP_MESSAGE (200050) and PEEK_MESSAGE (200052), also when nothing was found.
+    pub struct PopMessageResponse<'a> {
+        /// When the messages were handed out.
+        pop_ms: i64 => "popTime",
+        /// For how long.
+        invisible_ms: i64 => "invisibleTime",
+        /// 999 for messages in order; goes into handles.
+        revive_qid: i32 => "reviveQid",
+        /// Messages that are there beside these.
+        rest_num: i64 => "restNum",
+        /// For each queue where its messages begin.
+        start_offset_info: Option<&'a str> => "startOffsetInfo",
+        /// For each queue the offsets of its messages.
+        msg_offset_info: Option<&'a str> => "msgOffsetInfo",
+        /// For messages in order how often each was handed out before.
+        order_count_info: Option<&'a str> => "orderCountInfo",
+    }
+}
+
+header_fields! {
+    /// Answers CHANGE_MESSAGE_INVISIBLETIME (200053): what the new handle is made of.
+    pub struct ChangeInvisibleTimeResponse {
+        /// When the message counts as handed out.
+        pop_ms: i64 => "popTime",
+        /// For how long.
+        invisible_ms: i64 => "invisibleTime",
+        /// As in the handle before.
+        revive_qid: i32 => "reviveQid",
+    }
+}
+
+header_fields! {
+    /// Answers NOTIFICATION (200054).
+    pub struct NotificationResponse {
+        /// Whether there is a message.
+        has_msg: bool => "hasMsg" or false,
+        /// Whether as many wait as may.
+        polling_full: bool => "pollingFull" or false,
+    }
+}
+
+header_fields! {
+    /// Answers POLLING_INFO (200055).
+    pub struct PollingInfoResponse {
+        /// Pops that wait.
+        polling_num: i32 => "pollingNum",
+    }
+}

@@ -18,6 +18,7 @@ final class Api {
         Admin.register(cases);
         Shapes.register(cases);
         Timers.register(cases);
+        Pop.register(cases);
     }
 
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {

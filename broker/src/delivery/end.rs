@@ -1,0 +1,329 @@
+//! What consumers say of messages that they were given: done, or not yet.
+
+use std::sync::Arc;
+
+use kourou_engine::record::state;
+
+use super::order::Spoken;
+use super::record;
+use super::table::{Delivery, GroupQueueKey};
+use super::{DeliveryError, Handle};
+use crate::broker::Broker;
+
+/// What an acknowledgement came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckOutcome {
+    /// The message is done with. That is durable: the group does not get it again.
+    Acked,
+    /// It was not out under this handle: it is acknowledged already, its time had ended and it is delivered again, or it was given
+    /// a new handle.
+    NotOut,
+}
+
+/// A delivery that has a new time, and with that a new handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// When it counts as handed out.
+    pub pop_ms: i64,
+    /// For how long from then.
+    pub invisible_ms: i64,
+}
+
+/// Deliveries of one queue that are to be acknowledged.
+struct Acks<'a> {
+    key: GroupQueueKey<'a>,
+    deliveries: Vec<Delivery>,
+}
+
+fn key(handle: &Handle, queue_id: u32) -> GroupQueueKey<'_> {
+    GroupQueueKey {
+        group: &handle.group,
+        topic: &handle.topic,
+        queue_id,
+    }
+}
+
+impl Handle {
+    fn delivery(&self, offset: u64) -> Delivery {
+        Delivery {
+            offset,
+            pop_ms: self.pop_ms,
+            due_ms: self.due_ms(),
+        }
+    }
+}
+
+impl Broker {
+    /// Acknowledges a message. What `done` hears of is durable.
+    pub fn ack(
+        self: &Arc<Self>,
+        handle: &Handle,
+        done: impl FnOnce(Result<AckOutcome, DeliveryError>) + Send + 'static,
+    ) {
+        let (queue_id, offset) = match self.check_handle(handle, true) {
+            Ok(place) => place,
+            Err(error) => return done(Err(error)),
+        };
+        let key = key(handle, queue_id);
+        if handle.ordered {
+            return self.ack_in_order(handle, key, &[offset], done);
+        }
+        let delivery = handle.delivery(offset);
+        if !self.state.deliveries.mark_ack(key, delivery) {
+            return done(Ok(AckOutcome::NotOut));
+        }
+        let acks = vec![Acks {
+            key,
+            deliveries: vec![delivery],
+        }];
+        self.append_acks(acks, |stored| done(stored.map(|()| AckOutcome::Acked)));
+    }
+
+    /// Acknowledges several messages at once, with one record for all that are not in order; `handles` that cannot be
+    /// acknowledged are passed over. `done` hears how many were.
+    pub fn ack_all(
+        self: &Arc<Self>,
+        handles: &[Handle],
+        done: impl FnOnce(Result<usize, DeliveryError>) + Send + 'static,
+    ) {
+        let mut acks: Vec<Acks<'_>> = Vec::new();
+        let mut count = 0;
+        for handle in handles {
+            let Ok((queue_id, offset)) = self.check_handle(handle, true) else {
+                continue;
+            };
+            let key = key(handle, queue_id);
+            if handle.ordered {
+                self.ack_in_order(handle, key, &[offset], |_| {});
+                count += 1;
+                continue;
+            }
+            let delivery = handle.delivery(offset);
+            if !self.state.deliveries.mark_ack(key, delivery) {
+                continue;
+            }
+            count += 1;
+            match acks.iter_mut().find(|acks| acks.key == key) {
+                Some(acks) => acks.deliveries.push(delivery),
+                None => acks.push(Acks {
+                    key,
+                    deliveries: vec![delivery],
+                }),
+            }
+        }
+        if count == 0 {
+            return done(Ok(0));
+        }
+        // With nothing but messages in order it says nothing, and is durable behind theirs.
+        self.append_acks(acks, move |stored| done(stored.map(|()| count)));
+    }
+
+    fn append_acks(
+        self: &Arc<Self>,
+        acks: Vec<Acks<'_>>,
+        done: impl FnOnce(Result<(), DeliveryError>) + Send + 'static,
+    ) {
+        let payload = record::ended(acks.iter().map(|acks| (acks.key, acks.deliveries.as_slice())));
+        let record = state(record::ENDED, &payload, self.clock.now_ms());
+        let owned: Vec<_> = acks
+            .into_iter()
+            .map(|acks| (acks.key.to_owned_name(), acks.deliveries))
+            .collect();
+        let broker = self.clone();
+        self.engine.append(record, move |appended| {
+            if appended.is_err() {
+                for (name, deliveries) in &owned {
+                    for delivery in deliveries {
+                        broker.state.deliveries.unmark(name.key(), *delivery);
+                    }
+                }
+            }
+            done(appended.map(|_| ()).map_err(DeliveryError::Store));
+        });
+    }
+
+    fn ack_in_order(
+        self: &Arc<Self>,
+        handle: &Handle,
+        key: GroupQueueKey<'_>,
+        offsets: &[u64],
+        done: impl FnOnce(Result<AckOutcome, DeliveryError>) + Send + 'static,
+    ) {
+        let pop_ms = handle.pop_ms;
+        match self.speak_in_order(handle, key, offsets) {
+            Ok(true) => {}
+            Ok(false) => return done(Ok(AckOutcome::NotOut)),
+            Err(error) => return done(Err(error)),
+        }
+        let payload = record::acked_in_order(key, pop_ms, offsets);
+        let record = state(record::ACKED_IN_ORDER, &payload, self.clock.now_ms());
+        let (broker, name, offsets) = (self.clone(), key.to_owned_name(), offsets.to_vec());
+        self.engine.append(record, move |appended| {
+            if appended.is_err() {
+                broker.spoken_in_vain(name.key(), pop_ms, &offsets);
+            }
+            broker.wake_in_order(name.key());
+            done(appended.map(|_| AckOutcome::Acked).map_err(DeliveryError::Store));
+        });
+    }
+
+    /// Whether these messages are out in order as the speaker says; if so, a record about them is on its way from now on.
+    fn speak_in_order(
+        &self,
+        handle: &Handle,
+        key: GroupQueueKey<'_>,
+        offsets: &[u64],
+    ) -> Result<bool, DeliveryError> {
+        let committed = self.state.offsets.get(key.group, key.topic, key.queue_id);
+        self.state.deliveries.with_block(key, |block| {
+            let Some(block) = block else { return Ok(false) };
+            for offset in offsets {
+                match block.spoken_of(*offset, handle.pop_ms) {
+                    Spoken::Out => {}
+                    Spoken::Past => return Ok(false),
+                    Spoken::Unknown if committed.is_some_and(|at| record::signed(*offset) < at) => {
+                        return Ok(false);
+                    }
+                    Spoken::Unknown => {
+                        return Err(DeliveryError::NotGiven {
+                            topic: handle.topic.clone(),
+                            queue_id: handle.queue_id,
+                            offset: handle.offset,
+                        });
+                    }
+                }
+            }
+            for offset in offsets {
+                block.count_in_flight(*offset, handle.pop_ms, 1);
+            }
+            Ok(true)
+        })
+    }
+
+    fn spoken_in_vain(&self, key: GroupQueueKey<'_>, pop_ms: i64, offsets: &[u64]) {
+        self.state.deliveries.with_block(key, |block| {
+            if let Some(block) = block {
+                for offset in offsets {
+                    block.count_in_flight(*offset, pop_ms, -1);
+                }
+            }
+        });
+    }
+
+    /// Gives a message that is out a new time, from now on. The handle that it had is good for nothing from here on; a message
+    /// out in order keeps its handle. What `done` hears of is durable.
+    pub fn change_invisible(
+        self: &Arc<Self>,
+        handle: &Handle,
+        invisible_ms: i64,
+        done: impl FnOnce(Result<Changed, DeliveryError>) + Send + 'static,
+    ) {
+        let max_ms = self.options.limits.invisible_max_ms;
+        if !(0..=max_ms).contains(&invisible_ms) {
+            return done(Err(DeliveryError::Invisible { invisible_ms, max_ms }));
+        }
+        let (queue_id, offset) = match self.check_handle(handle, false) {
+            Ok(place) => place,
+            Err(error) => return done(Err(error)),
+        };
+        let key = key(handle, queue_id);
+        let now_ms = self.clock.now_ms();
+        if handle.ordered {
+            return self.change_in_order(handle, key, offset, now_ms.saturating_add(invisible_ms), done);
+        }
+        let before = handle.delivery(offset);
+        if !self.state.deliveries.mark_change(key, before) {
+            return done(Err(not_out(handle)));
+        }
+        // Later than before, so that no two handles look the same.
+        let pop_ms = now_ms.max(before.pop_ms.saturating_add(1));
+        let to = Delivery {
+            offset,
+            pop_ms,
+            due_ms: pop_ms.saturating_add(invisible_ms),
+        };
+        let payload = record::changed(key, before.pop_ms, to);
+        let record = state(record::CHANGED, &payload, now_ms);
+        let (broker, name) = (self.clone(), key.to_owned_name());
+        self.engine.append(record, move |appended| {
+            if appended.is_err() {
+                broker.state.deliveries.unmark(name.key(), before);
+            }
+            let changed = Changed { pop_ms, invisible_ms };
+            done(appended.map(|_| changed).map_err(DeliveryError::Store));
+        });
+    }
+
+    fn change_in_order(
+        self: &Arc<Self>,
+        handle: &Handle,
+        key: GroupQueueKey<'_>,
+        offset: u64,
+        due_ms: i64,
+        done: impl FnOnce(Result<Changed, DeliveryError>) + Send + 'static,
+    ) {
+        let pop_ms = handle.pop_ms;
+        match self.speak_in_order(handle, key, &[offset]) {
+            Ok(true) => {}
+            Ok(false) => return done(Err(not_out(handle))),
+            Err(error) => return done(Err(error)),
+        }
+        let payload = record::changed_in_order(key, offset, pop_ms, due_ms);
+        let record = state(record::CHANGED_IN_ORDER, &payload, self.clock.now_ms());
+        let (broker, name) = (self.clone(), key.to_owned_name());
+        self.engine.append(record, move |appended| {
+            if appended.is_err() {
+                broker.spoken_in_vain(name.key(), pop_ms, &[offset]);
+            }
+            let changed = Changed {
+                pop_ms,
+                invisible_ms: due_ms.saturating_sub(pop_ms),
+            };
+            done(appended.map(|_| changed).map_err(DeliveryError::Store));
+        });
+    }
+
+    /// The queue and the offset of a handle, if there are such. An acknowledgement may name the offset behind the last.
+    fn check_handle(&self, handle: &Handle, is_ack: bool) -> Result<(u32, u64), DeliveryError> {
+        let Some(topic) = self.state.topics.get(&handle.topic) else {
+            return Err(DeliveryError::TopicNotExist {
+                topic: handle.topic.clone(),
+            });
+        };
+        let queue_id = u32::try_from(handle.queue_id)
+            .ok()
+            .filter(|queue_id| *queue_id < topic.read_queues);
+        let Some(queue_id) = queue_id else {
+            return Err(DeliveryError::QueueNotExist {
+                topic: handle.topic.clone(),
+                queue_id: handle.queue_id,
+                queues: topic.read_queues,
+            });
+        };
+        let (min, max) = (
+            self.min_offset(&handle.topic, queue_id),
+            self.max_offset(&handle.topic, queue_id),
+        );
+        let offset = u64::try_from(handle.offset)
+            .ok()
+            .filter(|offset| (min..max).contains(offset) || is_ack && *offset == max);
+        let Some(offset) = offset else {
+            return Err(DeliveryError::OffsetOutside {
+                topic: handle.topic.clone(),
+                queue_id: handle.queue_id,
+                offset: handle.offset,
+                min,
+                max,
+            });
+        };
+        Ok((queue_id, offset))
+    }
+}
+
+fn not_out(handle: &Handle) -> DeliveryError {
+    DeliveryError::NotOut {
+        topic: handle.topic.clone(),
+        queue_id: handle.queue_id,
+        offset: handle.offset,
+    }
+}
