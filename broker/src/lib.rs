@@ -72,6 +72,7 @@ pub mod name;
 pub mod offset;
 mod options;
 mod property;
+pub mod query;
 mod queue;
 pub mod receive;
 pub mod reply;

@@ -145,6 +145,14 @@ pub struct Limits {
     pub pull_scan_entries_max: usize,
     /// Most bytes that one pull from the disk reads to look for messages that its filter wants; the first step always reads.
     pub pull_scan_size_bytes_max: usize,
+    /// Most messages that a query by key brings.
+    pub query_messages_max: usize,
+    /// Most messages that a query by unique key brings.
+    pub query_unique_messages_max: usize,
+    /// A query brings no further message once it has so many bytes.
+    pub query_size_bytes_max: usize,
+    /// Records that a query may read beyond those that it may bring, because hashes of keys can be the same.
+    pub query_extra_looks_max: usize,
     /// A client that has not been heard for so long is gone.
     pub client_expiry_ms: i64,
     /// How often expired clients and locks are looked for.
@@ -205,6 +213,11 @@ impl Default for Limits {
             pull_cold_size_bytes_max: 256 << 10,
             pull_scan_entries_max: 800,
             pull_scan_size_bytes_max: 4 << 20,
+            // As upstream: maxMsgsNumBatch and defaultQueryMaxNum.
+            query_messages_max: 64,
+            query_unique_messages_max: 32,
+            query_size_bytes_max: 8 << 20,
+            query_extra_looks_max: 1_024,
             client_expiry_ms: 120_000,
             client_scan_interval_ms: 10_000,
             lock_lease_ms: 60_000,

@@ -27,8 +27,10 @@ use crate::store::{self, Layout};
 use crate::view::View;
 
 mod completion;
+mod find;
 
 use completion::Completion;
+pub use find::KeyQuery;
 
 /// One open store. Clones are handles to the same store; all methods may be called from any thread.
 #[derive(Clone)]
@@ -604,7 +606,7 @@ impl Engine {
 
     fn check_record(&self, position: u64, bytes: &[u8]) -> Result<(), ReadError> {
         RecordView::parse(bytes)
-            .and_then(|record| record.verify(position))
+            .and_then(|record| record.verify_own(position))
             .map_err(|source| self.corrupt(position, source))
     }
 

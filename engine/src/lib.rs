@@ -45,9 +45,9 @@ mod store;
 mod view;
 mod watermark;
 
-pub use engine::{Engine, Health};
+pub use engine::{Engine, Health, KeyQuery};
 pub use error::{AppendError, CloseError, OpenError, ReadError, StopReason};
-pub use index::{Boundary, IndexEntry, QueueRange};
+pub use index::{Boundary, IndexEntry, LastKey, QueueRange};
 pub use log::pending::{AppendDone, Appended};
 pub use log::pressure::Pressure;
 pub use log::recover::Recovery;

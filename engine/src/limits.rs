@@ -28,6 +28,10 @@ pub const AHEAD_WRITE_BYTES: u64 = 256 << 10;
 /// groups) still find room.
 pub const STATE_RESERVE_BYTES: u64 = 1 << 20;
 
+/// Keys of the records of the live segment that are kept in memory, eight bytes each. With more the log goes on in the next segment,
+/// so that the memory is bounded by this, what one group adds, and the same again while the segment's index file is written.
+pub const LIVE_KEYS_MAX: usize = 8 << 20;
+
 /// Bytes that the end-of-segment record needs: total size and magic.
 pub const BLANK_SIZE_BYTES: u64 = 8;
 

@@ -20,7 +20,7 @@ use crate::segment::Segment;
 use crate::segment::ahead::Ahead;
 use crate::segment::set::SegmentSet;
 use crate::store::Layout;
-use crate::view::checkpoint::Checkpoint;
+use crate::view::checkpoint::{Checkpoint, Keys};
 use crate::view::{LaterState, View};
 use crate::watermark::Watermark;
 
@@ -140,7 +140,12 @@ impl Shared {
     pub(crate) fn checkpoint_at(&self, position: u64, last_store_ms: i64, epoch: u64) -> Checkpoint {
         Checkpoint {
             queues: self.index.records(),
+            keys: Keys::Known {
+                live: self.index.live_keys(),
+                last: self.index.last_key(),
+            },
             view: self.view.checkpoint(),
+            recent: self.view.recent(),
             ..self.bare_checkpoint(position, last_store_ms, epoch)
         }
     }
@@ -154,7 +159,13 @@ impl Shared {
             position,
             last_store_ms,
             queues: Vec::new(),
+            // A segment begins without.
+            keys: Keys::Known {
+                live: Vec::new(),
+                last: self.index.last_key(),
+            },
             view: Vec::new(),
+            recent: Vec::new(),
         }
     }
 
@@ -245,6 +256,7 @@ impl Shared {
                 };
                 checkpoint.queues = queues;
                 checkpoint.view = view.encode();
+                checkpoint.recent = self.view.recent();
                 if let Err(error) = self.write_checkpoint(&mut checkpoint) {
                     tracing::warn!(%error, "a checkpoint could not be written; a restart will read more of the log");
                 }

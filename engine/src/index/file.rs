@@ -5,17 +5,20 @@
 //! ```text
 //! header      64 bytes
 //!   0  magic "KOUROUIX"      8  version u32        12  queue count u32     16  segment start u64
-//!  24  data end u64         32  entry count u64    40  names size u64      48  reserved, zero (8)
+//!  24  data end u64         32  entry count u64    40  names size u64      48  key count u64
 //!  56  crc32 of directory and names u32            60  crc32 of bytes 0..60 u32
 //! directory   40 bytes a queue, ordered by (topic, queue id)
 //!   0  name offset u32       4  topic size u32      8  queue id u32        12  crc32 of the run u32
 //!  16  base offset u64      24  first slot u64     32  slot count u64
 //! names       topics, UTF-8, each once for each run of equal topics
 //! slots       24 bytes each, see index/entry.rs; a queue's slots are consecutive
+//! keys        see index/key_table.rs; nothing if there are none
 //! ```
 //!
+//! Version 1 had no keys; such a file is made again from its segment.
+//!
 //! The header, directory and names are checked when the file is opened: their size grows with the queues. A run is checked
-//! when it is first used, so that opening does not read the slots.
+//! when it is first used, so that opening does not read the slots; and so is each part of the keys.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,13 +27,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use bytes::Bytes;
 
 use super::entry::{IndexEntry, Slot};
+use super::key_table::{self, KeyTable};
 use super::{Damaged, Frozen, QueueKey};
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::OpenError;
 use crate::fields::{Fields, Short};
 
 const MAGIC: &[u8; 8] = b"KOUROUIX";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_SIZE_BYTES: usize = 64;
 const DIRECTORY_ENTRY_SIZE_BYTES: usize = 40;
 
@@ -66,7 +70,11 @@ pub(crate) fn encode(frozen: &Frozen) -> Vec<u8> {
         push_u64(&mut directory, run.slots.len());
     }
 
-    let mut out = Vec::with_capacity(HEADER_SIZE_BYTES + directory.len() + names.len() + slots.len());
+    let mut keys: Vec<_> = frozen.keys.iter().collect();
+    keys.sort_unstable();
+    let keys_size = key_table::size_bytes(keys.len()).unwrap_or_default();
+    let mut out =
+        Vec::with_capacity(HEADER_SIZE_BYTES + directory.len() + names.len() + slots.len() + keys_size);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
     push_u32(&mut out, queue_count);
@@ -74,7 +82,7 @@ pub(crate) fn encode(frozen: &Frozen) -> Vec<u8> {
     out.extend_from_slice(&frozen.data_end.to_le_bytes());
     push_u64(&mut out, entry_count);
     push_u64(&mut out, names.len());
-    out.extend_from_slice(&[0; 8]);
+    push_u64(&mut out, keys.len());
     let mut crc = crc32fast::Hasher::new();
     crc.update(&directory);
     crc.update(&names);
@@ -84,6 +92,7 @@ pub(crate) fn encode(frozen: &Frozen) -> Vec<u8> {
     out.extend_from_slice(&directory);
     out.extend_from_slice(&names);
     out.extend_from_slice(&slots);
+    key_table::encode_into(&keys, &mut out);
     out
 }
 
@@ -136,6 +145,7 @@ pub(crate) struct Sealed {
     bytes: Bytes,
     names_at: usize,
     slots_at: usize,
+    keys: KeyTable,
     /// For each queue of the directory: not looked at, good, or bad.
     checked: Vec<AtomicU8>,
 }
@@ -163,10 +173,10 @@ impl Sealed {
         let bytes = file.map(size).map_err(OpenError::io("map", path))?;
         file.populate(&bytes.slice(..HEADER_SIZE_BYTES))
             .map_err(OpenError::io("read", path))?;
-        Ok(Self::parse(bytes))
+        Ok(Self::parse(bytes, Some(file)))
     }
 
-    fn parse(bytes: Bytes) -> Result<Self, String> {
+    fn parse(bytes: Bytes, file: Option<Arc<dyn DiskFile>>) -> Result<Self, String> {
         let header = bytes
             .get(..HEADER_SIZE_BYTES)
             .ok_or("it is shorter than its header")?;
@@ -181,7 +191,7 @@ impl Sealed {
         let data_end = fields.u64().map_err(short)?;
         let entry_count = fields.u64().map_err(short)?;
         let names_size = fields.u64().map_err(short)?;
-        fields.take(8).map_err(short)?;
+        let key_count = fields.u64().map_err(short)?;
         let directory_crc = fields.u32().map_err(short)?;
         let header_crc = fields.u32().map_err(short)?;
         let found = crc32fast::hash(&header[..HEADER_SIZE_BYTES - 4]);
@@ -197,11 +207,13 @@ impl Sealed {
             let names_at =
                 HEADER_SIZE_BYTES.checked_add(queue_count.checked_mul(DIRECTORY_ENTRY_SIZE_BYTES)?)?;
             let slots_at = names_at.checked_add(usize::try_from(names_size).ok()?)?;
-            let end =
+            let keys_at =
                 slots_at.checked_add(usize::try_from(entry_count).ok()?.checked_mul(Slot::SIZE_BYTES)?)?;
-            Some((names_at, slots_at, end))
+            let key_count = usize::try_from(key_count).ok()?;
+            let end = keys_at.checked_add(key_table::size_bytes(key_count)?)?;
+            Some((names_at, slots_at, keys_at, key_count, end))
         };
-        let (names_at, slots_at, end) = sizes().ok_or("its sizes overflow")?;
+        let (names_at, slots_at, keys_at, key_count, end) = sizes().ok_or("its sizes overflow")?;
         if end != bytes.len() {
             return Err(format!(
                 "it has {} bytes, its header speaks of {end}",
@@ -219,6 +231,7 @@ impl Sealed {
             segment_start,
             data_end,
             queue_count,
+            keys: KeyTable::new(segment_start, key_count, bytes.slice(keys_at..), file),
             bytes,
             names_at,
             slots_at,
@@ -228,7 +241,7 @@ impl Sealed {
 
     #[cfg(test)]
     pub(crate) fn open_bytes(bytes: Vec<u8>) -> Self {
-        Self::parse(bytes.into()).unwrap()
+        Self::parse(bytes.into(), None).unwrap()
     }
 
     pub(crate) fn segment_start(&self) -> u64 {
@@ -272,6 +285,11 @@ impl Sealed {
             }
         }
         None
+    }
+
+    /// The positions of the newest `max` records below `below` that have a key of this hash, newest first. May block on the disk.
+    pub(crate) fn positions_of_key(&self, hash: u32, below: u64, max: usize) -> Result<Vec<u64>, Damaged> {
+        self.keys.newest(hash, below, max)
     }
 
     fn directory(&self, at: usize) -> Option<DirectoryEntry> {

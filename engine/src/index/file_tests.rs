@@ -10,7 +10,7 @@ fn sample() -> Arc<Frozen> {
     for (topic, queue_id, base, count) in [("beta", 0, 5, 1000), ("alpha", 7, 10, 1), ("alpha", 0, 0, 3)] {
         let queue = index.expect(key(topic, queue_id)).queue;
         index.begin_at(queue, base);
-        index.publish((0..count).map(|at| (queue, slot(base * 1000 + at))));
+        index.publish_slots((0..count).map(|at| (queue, slot(base * 1000 + at))));
     }
     let frozen = index.freeze(4096, 9000);
     index.order(&frozen);
@@ -23,7 +23,7 @@ fn key(topic: &str, queue_id: u32) -> QueueKey<'_> {
 
 #[test]
 fn what_is_written_is_found() {
-    let index = Sealed::parse(encode(&sample()).into()).unwrap();
+    let index = Sealed::parse(encode(&sample()).into(), None).unwrap();
     assert_eq!((index.segment_start(), index.data_end()), (4096, 9000));
     assert_eq!(
         index.queues().collect::<Vec<_>>(),
@@ -47,7 +47,7 @@ fn every_flipped_bit_is_found() {
     for bit in 0..clean.len() * 8 {
         let mut bytes = clean.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        let Ok(index) = Sealed::parse(bytes.into()) else {
+        let Ok(index) = Sealed::parse(bytes.into(), None) else {
             continue;
         };
         let mut out = Vec::new();
@@ -70,7 +70,7 @@ fn a_cut_file_is_refused() {
     let clean = encode(&sample());
     for size in [0, 1, 63, 64, 100, clean.len() - 1] {
         assert!(
-            Sealed::parse(Bytes::copy_from_slice(&clean[..size])).is_err(),
+            Sealed::parse(Bytes::copy_from_slice(&clean[..size]), None).is_err(),
             "{size} bytes"
         );
     }

@@ -1,4 +1,4 @@
-//! The queue index: for each queue, where its records are.
+//! The index: for each queue, where its records are; for each key, which records have it.
 //!
 //! The entries of the live segment are in memory ([`QueueIndex`]). When a segment is sealed its entries become one
 //! immutable file ([`file`]); until that is on the disk they stay in memory as a [`Frozen`]. A missing or damaged file is
@@ -13,13 +13,16 @@
 
 mod entry;
 pub(crate) mod file;
+mod key_table;
+mod keys;
 mod queues;
 mod run;
 
 pub use entry::IndexEntry;
 pub(crate) use entry::Slot;
-pub use queues::{Boundary, QueueRange};
-pub(crate) use queues::{QueueIndex, QueueNo, QueueRecord};
+pub(crate) use keys::{KeyChunks, KeyEntry, NewKeys};
+pub use queues::{Boundary, LastKey, QueueRange};
+pub(crate) use queues::{LiveKeys, QueueIndex, QueueNo, QueueRecord};
 pub(crate) use run::Run;
 
 use std::sync::{Arc, OnceLock};
@@ -47,6 +50,8 @@ pub(crate) struct Frozen {
     pub(crate) data_end: u64,
     /// One run for each queue that has entries, in the order of their first entries.
     runs: Vec<(QueueNo, Run)>,
+    /// The keys of the records, in the log's order.
+    pub(crate) keys: KeyChunks,
     /// The runs' names and places, ordered by topic and queue id.
     ordered: OnceLock<Vec<(QueueName, usize)>>,
 }
@@ -104,6 +109,14 @@ impl SegmentIndex {
         match self {
             Self::Frozen(frozen) => frozen.segment_start,
             Self::Sealed(sealed) => sealed.segment_start(),
+        }
+    }
+
+    /// The positions of the newest `max` records below `below` that have a key of this hash, newest first. May block on the disk.
+    pub(crate) fn positions_of_key(&self, hash: u32, below: u64, max: usize) -> Result<Vec<u64>, Damaged> {
+        match self {
+            Self::Frozen(frozen) => Ok(frozen.keys.newest(frozen.segment_start, hash, below, max)),
+            Self::Sealed(sealed) => sealed.positions_of_key(hash, below, max),
         }
     }
 

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::entry::{IndexEntry, Slot};
-use super::{Damaged, Frozen, QueueKey, QueueName, Run, SegmentIndex};
+use super::{Damaged, Frozen, KeyChunks, KeyEntry, NewKeys, QueueKey, QueueName, Run, SegmentIndex};
 
 /// A queue's place in the table; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +71,11 @@ struct Inner {
     table: Vec<QueueState>,
     /// Entries of the live segment: a run for each queue that has some.
     live: Vec<(QueueNo, Run)>,
+    /// The keys of the live segment's records.
+    keys: KeyChunks,
+    /// Where the segment begins that `keys` are of.
+    keys_start: u64,
+    last_key: LastKey,
     /// The live segment's number, counted from 1.
     live_no: u64,
     /// Older segments, oldest first.
@@ -83,6 +88,9 @@ impl Default for Inner {
             by_name: HashMap::default(),
             table: Vec::new(),
             live: Vec::new(),
+            keys: KeyChunks::default(),
+            keys_start: 0,
+            last_key: LastKey::default(),
             live_no: 1,
             segments: Vec::new(),
         }
@@ -105,13 +113,37 @@ pub(crate) struct Expected {
     pub(crate) next_offset: u64,
 }
 
+/// How far the key index has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LastKey {
+    /// Position of the last record that has a key.
+    pub position: u64,
+    /// When it was stored, in milliseconds since the epoch.
+    pub store_ms: i64,
+}
+
+/// The keys of the live segment, as a checkpoint keeps them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LiveKeys {
+    pub(crate) segment_start: u64,
+    pub(crate) entries: Vec<KeyEntry>,
+}
+
 impl QueueIndex {
     /// An index from what a checkpoint kept, with the older segments' indexes.
-    pub(crate) fn restored(queues: Vec<QueueRecord>, segments: Vec<SegmentIndex>) -> Self {
+    pub(crate) fn restored(
+        queues: Vec<QueueRecord>,
+        segments: Vec<SegmentIndex>,
+        keys: &LiveKeys,
+        last_key: LastKey,
+    ) -> Self {
         let mut inner = Inner {
             segments,
+            keys_start: keys.segment_start,
+            last_key,
             ..Inner::default()
         };
+        inner.keys.extend(keys.entries.iter().copied());
         for queue in queues {
             let no = inner.add(queue.name);
             let state = &mut inner.table[no.at()];
@@ -151,10 +183,24 @@ impl QueueIndex {
         }
     }
 
-    /// Makes entries readable. Each must have the offset that [`QueueIndex::expect`] gave, counted on.
-    pub(crate) fn publish(&self, entries: impl IntoIterator<Item = (QueueNo, Slot)>) {
+    /// [`QueueIndex::publish`] without keys.
+    #[cfg(test)]
+    pub(crate) fn publish_slots(&self, entries: impl IntoIterator<Item = (QueueNo, Slot)>) {
+        self.publish(entries, &NewKeys::NONE);
+    }
+
+    /// Makes entries and keys readable. Each entry must have the offset that [`QueueIndex::expect`] gave, counted on.
+    pub(crate) fn publish(&self, entries: impl IntoIterator<Item = (QueueNo, Slot)>, keys: &NewKeys<'_>) {
         let mut inner = self.inner.write();
         let inner = &mut *inner;
+        if let Some(last) = keys.entries.last() {
+            inner.keys_start = keys.segment_start;
+            inner.keys.extend(keys.entries.iter().copied());
+            inner.last_key = LastKey {
+                position: keys.segment_start + last.at(),
+                store_ms: keys.store_ms,
+            };
+        }
         for (queue, slot) in entries {
             let state = &mut inner.table[queue.at()];
             if state.last_in != inner.live_no {
@@ -189,6 +235,7 @@ impl QueueIndex {
             segment_start,
             data_end,
             runs: std::mem::take(&mut inner.live),
+            keys: std::mem::take(&mut inner.keys),
             ordered: OnceLock::new(),
         });
         inner.segments.push(SegmentIndex::Frozen(Arc::clone(&frozen)));
@@ -285,6 +332,56 @@ impl QueueIndex {
             run.copy(next, wanted - out.len(), out);
         }
         Ok(())
+    }
+
+    /// How many keys the live segment's records have.
+    pub(crate) fn live_key_count(&self) -> usize {
+        self.inner.read().keys.len()
+    }
+
+    /// How far the key index has come.
+    pub(crate) fn last_key(&self) -> LastKey {
+        self.inner.read().last_key
+    }
+
+    /// The keys of the live segment, for a checkpoint.
+    pub(crate) fn live_keys(&self) -> Vec<KeyEntry> {
+        self.inner.read().keys.iter().collect()
+    }
+
+    /// Where the segments begin whose keys are known, newest first. The live one's may be missing if it has none.
+    pub(crate) fn key_segments(&self) -> Vec<u64> {
+        let inner = self.inner.read();
+        let older = inner.segments.iter().rev().map(SegmentIndex::segment_start);
+        let live = (inner.keys.len() > 0).then_some(inner.keys_start);
+        live.into_iter().chain(older).collect()
+    }
+
+    /// The positions of the newest `max` records of a segment, below `below`, that have a key of this hash, newest first. May block
+    /// on the disk.
+    pub(crate) fn positions_of_key(
+        &self,
+        segment_start: u64,
+        hash: u32,
+        below: u64,
+        max: usize,
+    ) -> Result<Vec<u64>, Damaged> {
+        let inner = self.inner.read();
+        let sealed = inner
+            .segments
+            .binary_search_by_key(&segment_start, SegmentIndex::segment_start);
+        if let Ok(at) = sealed {
+            let segment = inner.segments[at].clone();
+            drop(inner);
+            return segment.positions_of_key(hash, below, max);
+        }
+        if inner.keys_start != segment_start {
+            return Ok(Vec::new());
+        }
+        let (full, mut found) = inner.keys.split(segment_start, hash, below, max);
+        drop(inner);
+        found.extend(full.newest(segment_start, hash, below, max - found.len()));
+        Ok(found)
     }
 
     /// The offset that a moment points at; `None` for a queue that was never written.

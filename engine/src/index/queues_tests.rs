@@ -16,7 +16,7 @@ fn sample() -> QueueIndex {
     for segment in 0..3u64 {
         let expected = index.expect(KEY);
         assert_eq!(expected.next_offset, segment * 10);
-        index.publish((0..10).map(|at| (expected.queue, slot(segment * 1000 + at * 10))));
+        index.publish_slots((0..10).map(|at| (expected.queue, slot(segment * 1000 + at * 10))));
         if segment < 2 {
             let frozen = index.freeze(segment * 1000, segment * 1000 + 100);
             if segment == 0 {
@@ -67,7 +67,7 @@ fn unknown_queues_have_nothing() {
 fn a_queue_can_skip_segments() {
     let index = QueueIndex::default();
     let queue = index.expect(KEY).queue;
-    index.publish([(queue, slot(0))]);
+    index.publish_slots([(queue, slot(0))]);
     index.freeze(0, 100);
     let other = index
         .expect(QueueKey {
@@ -75,9 +75,9 @@ fn a_queue_can_skip_segments() {
             queue_id: 0,
         })
         .queue;
-    index.publish([(other, slot(1000))]);
+    index.publish_slots([(other, slot(1000))]);
     index.freeze(1000, 1100);
-    index.publish([(queue, slot(2000))]);
+    index.publish_slots([(queue, slot(2000))]);
     let mut out = Vec::new();
     index.copy(KEY, 0, 10, &mut out).unwrap();
     assert_eq!(
@@ -103,7 +103,12 @@ fn a_moment_points_at_a_record() {
 #[test]
 fn a_checkpoint_restores_the_same_index() {
     let index = sample();
-    let again = QueueIndex::restored(index.records(), index.inner.read().segments.clone());
+    let again = QueueIndex::restored(
+        index.records(),
+        index.inner.read().segments.clone(),
+        &LiveKeys::default(),
+        LastKey::default(),
+    );
     assert_eq!(offsets(&again, 0, 100), (0..30).collect::<Vec<_>>());
     assert_eq!(again.records(), index.records());
     assert_eq!(again.expect(KEY).next_offset, 30);
@@ -119,9 +124,9 @@ fn a_checkpoint_at_a_roll_can_be_told_later() {
     };
     let begun = index.freeze(2000, 2100);
     let then = index.records();
-    index.publish([(index.expect(KEY).queue, slot(3000))]);
+    index.publish_slots([(index.expect(KEY).queue, slot(3000))]);
     // Nobody knew it then.
-    index.publish([(index.expect(other).queue, slot(3010))]);
+    index.publish_slots([(index.expect(other).queue, slot(3010))]);
     assert_eq!(index.records_after(&begun), Some(then));
     index.freeze(3000, 3100);
     assert_eq!(index.records_after(&begun), None);

@@ -1,7 +1,7 @@
 //! A group: appends that reach the disk in one write.
 
 use crate::disk::{AlignedBuf, BLOCK_SIZE_BYTES};
-use crate::index::{QueueNo, Slot};
+use crate::index::{KeyEntry, QueueNo, Slot};
 use crate::log::mark::MARK_SIZE_BYTES;
 use crate::log::pending::{Append, Appended};
 use crate::record::RecordView;
@@ -15,6 +15,12 @@ pub(crate) struct Group {
     pub(crate) appended: Vec<Appended>,
     /// One for each record that takes a place in a queue.
     pub(crate) slots: Vec<(QueueNo, Slot)>,
+    /// One for each key of each record.
+    pub(crate) keys: Vec<KeyEntry>,
+    /// Of the segment that the group is in.
+    pub(crate) segment_start: u64,
+    /// When it is stored.
+    pub(crate) store_ms: i64,
     /// Position of the first byte that is written: of the block that the last group ended in.
     pub(crate) start: u64,
     /// Position after the last record.

@@ -17,7 +17,9 @@ use super::scan::{Found, Nothing, Scanner};
 use crate::disk::{BLOCK_SIZE_BYTES, Disk, OpenMode};
 use crate::error::OpenError;
 use crate::index::file::Sealed;
-use crate::index::{Frozen, QueueIndex, QueueKey, QueueNo, SegmentIndex, Slot, file};
+use crate::index::{
+    Frozen, KeyEntry, LastKey, LiveKeys, NewKeys, QueueIndex, QueueKey, QueueNo, SegmentIndex, Slot, file,
+};
 use crate::limits::APPEND_SIZE_BYTES_MAX;
 use crate::log::mark::MARK_SIZE_BYTES;
 use crate::options::Flush;
@@ -25,7 +27,7 @@ use crate::record::RecordView;
 use crate::segment::{self, Segment};
 use crate::store::Layout;
 use crate::view::View;
-use crate::view::checkpoint::Checkpoint;
+use crate::view::checkpoint::{Checkpoint, Keys};
 
 /// What an open found, for the log and for people.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,7 +90,9 @@ pub(crate) fn recover(
         position: 0,
         last_store_ms: 0,
         queues: Vec::new(),
+        keys: Keys::Unknown,
         view: Vec::new(),
+        recent: Vec::new(),
     });
     let covered = first..=first + segments.len() as u64 * segment_size_bytes;
     if !covered.contains(&checkpoint.position) {
@@ -102,6 +106,7 @@ pub(crate) fn recover(
     if known {
         view.restore(&checkpoint.view)
             .map_err(|reason| OpenError::View { reason })?;
+        view.restore_recent(&checkpoint.recent);
     }
 
     let mut report = Recovery::default();
@@ -116,11 +121,20 @@ pub(crate) fn recover(
             &mut report,
         )?);
     }
+    let (keys, last_key) = match checkpoint.keys {
+        Keys::Known { live, last } => (live, last),
+        Keys::Unknown => keys_before(&segments, live_start, checkpoint.position, segment_size_bytes)?,
+    };
+    let live_keys = LiveKeys {
+        segment_start: live_start,
+        entries: keys,
+    };
     let replay = Replay {
         disk,
         layout,
         segment_size_bytes,
-        index: QueueIndex::restored(checkpoint.queues, older),
+        index: QueueIndex::restored(checkpoint.queues, older, &live_keys, last_key),
+        keys: Vec::new(),
         view,
         relaxed: checkpoint.flush == Flush::Relaxed,
         last_store_ms: checkpoint.last_store_ms,
@@ -260,19 +274,21 @@ pub(crate) fn index_of(segment: &Segment, segment_size_bytes: u64) -> Result<Arc
     let index = QueueIndex::default();
     let mut scanner = Scanner::new(segment).map_err(OpenError::io("measure", &segment.path))?;
     let mut position = segment.start;
+    let mut keys = Vec::new();
     loop {
         match scanner
             .look(position, segment_end)
             .map_err(OpenError::io("read", &segment.path))?
         {
             Found::Record(record) => {
-                if record.indexed() {
+                let queue = record.indexed().then(|| {
                     let expected = index.expect(queue_key(&record));
                     if expected.next_offset == 0 {
                         index.begin_at(expected.queue, record.queue_offset());
                     }
-                    index.publish(entries(expected.queue, &record, position));
-                }
+                    expected.queue
+                });
+                publish(&index, queue, &record, position, segment.start, &mut keys);
                 position += u64::from(record.size_bytes());
             }
             Found::Mark(_) => position += MARK_SIZE_BYTES,
@@ -283,6 +299,63 @@ pub(crate) fn index_of(segment: &Segment, segment_size_bytes: u64) -> Result<Arc
     let frozen = index.freeze(segment.start, position);
     index.order(&frozen);
     Ok(frozen)
+}
+
+/// The keys of the records from `start`, where a segment begins, to `end`: for a checkpoint that did not keep them.
+fn keys_before(
+    segments: &[Arc<Segment>],
+    start: u64,
+    end: u64,
+    segment_size_bytes: u64,
+) -> Result<(Vec<KeyEntry>, LastKey), OpenError> {
+    let mut keys = Vec::new();
+    let mut last = LastKey::default();
+    let Some(segment) = segments.iter().find(|segment| segment.start == start) else {
+        return Ok((keys, last));
+    };
+    let read = |error| OpenError::io("read", &segment.path)(error);
+    let mut scanner = Scanner::new(segment).map_err(OpenError::io("measure", &segment.path))?;
+    let mut position = start;
+    while position < end {
+        match scanner.look(position, start + segment_size_bytes).map_err(read)? {
+            Found::Record(record) => {
+                let before = keys.len();
+                keys.extend(record.keys().map(|key| KeyEntry::new(key, position - start)));
+                if keys.len() > before {
+                    last = LastKey {
+                        position,
+                        store_ms: record.store_ms(),
+                    };
+                }
+                position += u64::from(record.size_bytes());
+            }
+            Found::Mark(_) => position += MARK_SIZE_BYTES,
+            Found::Blank => break,
+            Found::Nothing(nothing) => return Err(corrupt(segment, position, &nothing)),
+        }
+    }
+    Ok((keys, last))
+}
+
+/// Makes a record's entries, if it has a place in a queue, and keys readable. `keys` is memory for them.
+fn publish(
+    index: &QueueIndex,
+    queue: Option<QueueNo>,
+    record: &RecordView<'_>,
+    position: u64,
+    segment_start: u64,
+    keys: &mut Vec<KeyEntry>,
+) {
+    let place = position - segment_start;
+    keys.clear();
+    keys.extend(record.keys().map(|key| KeyEntry::new(key, place)));
+    let keys = NewKeys {
+        segment_start,
+        store_ms: record.store_ms(),
+        entries: keys,
+    };
+    let entries = queue.into_iter().flat_map(|queue| entries(queue, record, position));
+    index.publish(entries, &keys);
 }
 
 fn corrupt(segment: &Segment, position: u64, found: &Nothing) -> OpenError {
@@ -333,6 +406,8 @@ struct Replay<'a> {
     layout: &'a Layout,
     segment_size_bytes: u64,
     index: QueueIndex,
+    /// Memory for the keys of a record.
+    keys: Vec<KeyEntry>,
     view: &'a dyn View,
     /// The life that wrote these records did not sync them before it answered.
     relaxed: bool,
@@ -404,6 +479,7 @@ impl Replay<'_> {
     }
 
     fn record(&mut self, segment: &Segment, record: &RecordView<'_>, position: u64) -> Result<(), OpenError> {
+        let mut queue = None;
         if record.indexed() {
             let expected = self.index.expect(queue_key(record));
             if record.queue_offset() != expected.next_offset {
@@ -419,8 +495,9 @@ impl Replay<'_> {
                     found: format!("offset {}", record.queue_offset()),
                 });
             }
-            self.index.publish(entries(expected.queue, record, position));
+            queue = Some(expected.queue);
         }
+        publish(&self.index, queue, record, position, segment.start, &mut self.keys);
         self.last_store_ms = self.last_store_ms.max(record.store_ms());
         self.view.apply(record);
         Ok(())

@@ -97,7 +97,7 @@ impl<'a> Scanner<'a> {
             return Ok(Mark::decode(bytes, position).map_or(Found::Nothing(Nothing::BadMark), Found::Mark));
         }
         Ok(
-            match RecordView::parse(bytes).and_then(|record| record.verify(position).map(|()| record)) {
+            match RecordView::parse(bytes).and_then(|record| record.verify_own(position).map(|()| record)) {
                 Ok(record) => Found::Record(record),
                 Err(error) => Found::Nothing(Nothing::BadRecord(error)),
             },

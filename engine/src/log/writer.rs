@@ -21,8 +21,8 @@ use super::mark::{MARK_SIZE_BYTES, Mark};
 use super::pending::{Append, Appended, Shut};
 use crate::disk::{AlignedBuf, BLOCK_SIZE_BYTES, GroupWriter};
 use crate::error::{AppendError, StopReason};
-use crate::index::{QueueKey, QueueNo, Slot};
-use crate::limits::{APPEND_SIZE_BYTES_MAX, BLANK_SIZE_BYTES, STATE_RESERVE_BYTES};
+use crate::index::{KeyEntry, NewKeys, QueueKey, QueueNo, Slot};
+use crate::limits::{APPEND_SIZE_BYTES_MAX, BLANK_SIZE_BYTES, LIVE_KEYS_MAX, STATE_RESERVE_BYTES};
 use crate::options::Threads;
 use crate::record::{STATE_TOPIC, Unstamped, blank};
 use crate::segment::Segment;
@@ -39,6 +39,8 @@ pub(crate) struct Writer {
     segment: Arc<Segment>,
     /// Where the next group begins.
     tail: u64,
+    /// How many keys the segment's records have.
+    segment_keys: usize,
     /// The bytes of the block that the tail lies in.
     partial: Vec<u8>,
     last_store_ms: i64,
@@ -76,6 +78,7 @@ impl Writer {
         // Bounded by the longest append.
         let arena = Arena::new(chunk_size_bytes as usize, options.tail_cache_size_bytes);
         Self {
+            segment_keys: shared.index.live_key_count(),
             shared,
             groups,
             segment,
@@ -110,7 +113,7 @@ impl Writer {
 
     /// Whether a group of so many bytes of records can be written with nothing else to wait for.
     pub(crate) fn is_ready_for(&self, size_bytes: u64) -> bool {
-        self.room().holds(MARK_SIZE_BYTES + size_bytes)
+        self.room().holds(MARK_SIZE_BYTES + size_bytes) && self.segment_keys < LIVE_KEYS_MAX
     }
 
     /// The state that a checkpoint at the tail keeps.
@@ -221,7 +224,7 @@ impl Writer {
         let fits = |tail: u64, segment_end: u64| {
             tail + MARK_SIZE_BYTES + size_bytes + BLANK_SIZE_BYTES <= segment_end
         };
-        if !fits(self.tail, self.segment_end()) {
+        if !fits(self.tail, self.segment_end()) || self.segment_keys >= LIVE_KEYS_MAX {
             self.roll()?;
         }
         let end = block_end(self.tail + MARK_SIZE_BYTES + size_bytes);
@@ -280,6 +283,7 @@ impl Writer {
 
         let sealed = std::mem::replace(&mut self.segment, next);
         let frozen = self.shared.index.freeze(sealed.start, data_end);
+        self.segment_keys = 0;
         self.shared.submit(Job::Seal {
             segment: sealed,
             frozen: Arc::clone(&frozen),
@@ -315,6 +319,8 @@ impl Writer {
 
         self.last_store_ms = self.last_store_ms.max(self.shared.clock.now_ms());
         let store_ms = self.last_store_ms;
+        let segment_start = self.segment.start;
+        (group.segment_start, group.store_ms) = (segment_start, store_ms);
         let mut position = self.tail + MARK_SIZE_BYTES;
         self.assigned.clear();
         for record in group.appends.iter().flat_map(|append| append.records.iter()) {
@@ -331,6 +337,9 @@ impl Writer {
             } else {
                 0
             };
+            let place = position - segment_start;
+            let keys = record.keys().iter().map(|key| KeyEntry::new(*key, place));
+            group.keys.extend(keys);
             let copy = buffer.extend_from_slice(record.bytes());
             record.stamp(copy, queue_offset, position, store_ms);
             group.appended.push(Appended {
@@ -343,6 +352,7 @@ impl Writer {
         }
         group.end = position;
         self.tail = position;
+        self.segment_keys += group.keys.len();
         let buffer = self.arena.group(buffer);
         self.partial.clear();
         self.partial
@@ -379,7 +389,12 @@ impl Writer {
         });
         self.arrivals.with(arrivals, |arrivals| {
             shared.tail_cache.push(group.start, group.end, bytes.clone());
-            shared.index.publish(group.slots.iter().copied());
+            let keys = NewKeys {
+                segment_start: group.segment_start,
+                store_ms: group.store_ms,
+                entries: &group.keys,
+            };
+            shared.index.publish(group.slots.iter().copied(), &keys);
             shared.durable.raise(group.end);
             shared.ahead.advance(group.end);
             if !arrivals.is_empty() {
@@ -388,9 +403,10 @@ impl Writer {
         });
         shared.pending.committed(group.size_bytes());
         group.slots.clear();
+        group.keys.clear();
         group.complete();
         group.appended.clear();
-        if group.appended.capacity() <= KEPT_APPENDS_MAX {
+        if group.appended.capacity() <= KEPT_APPENDS_MAX && group.keys.capacity() <= 4 * KEPT_APPENDS_MAX {
             self.spare = group;
         }
     }

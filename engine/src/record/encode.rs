@@ -6,11 +6,12 @@ use thiserror::Error;
 
 use super::STATE_TOPIC;
 use super::checksum;
+use super::key::{self, KEYS, KeyHash, TopicHash, UNIQ_KEY};
 use super::layout::{
     AFTER_HOSTS_SIZE, BODY_SIZE_BYTES_MAX, BORN_HOST_AT, MAGIC_V1, MAGIC_V2, POSITION_AT,
     PROPERTIES_SIZE_BYTES_MAX, QUEUE_OFFSET_AT, SYS_FLAG_BORN_HOST_V6, SYS_FLAG_STORE_HOST_V6,
-    TOPIC_SIZE_BYTES_MAX, TOPIC_V1_SIZE_MAX, born_host_size, indexed_by_flags, is_batch_by_flags,
-    offsets_by_flags, store_host_size,
+    SYS_FLAG_TRANSACTION_MASK, SYS_FLAG_TRANSACTION_ROLLBACK, TOPIC_SIZE_BYTES_MAX, TOPIC_V1_SIZE_MAX,
+    born_host_size, indexed_by_flags, is_batch_by_flags, offsets_by_flags, store_host_size,
 };
 use super::properties::{self, TAGS, VALUE_END, tags_code_of};
 
@@ -127,13 +128,19 @@ impl<'a> RecordDraft<'a> {
     /// # Errors
     /// See [`EncodeError`].
     pub fn encode_within(&self, limits: &Limits) -> Result<EncodedRecord, EncodeError> {
-        let mut bytes = Vec::new();
-        let shape = self.encode_onto(&mut bytes, limits)?;
-        Ok(EncodedRecord { bytes, shape })
+        let (mut bytes, mut keys) = (Vec::new(), Vec::new());
+        let shape = self.encode_onto(&mut bytes, &mut keys, limits)?;
+        Ok(EncodedRecord { bytes, keys, shape })
     }
 
-    /// Encodes behind what is in `bytes`, which stay as they are after an error.
-    pub(super) fn encode_onto(&self, bytes: &mut Vec<u8>, limits: &Limits) -> Result<Shape, EncodeError> {
+    /// Encodes behind what is in `bytes`, and adds the hashes of the record's keys to `keys`. Both stay as they are after an
+    /// error.
+    pub(super) fn encode_onto(
+        &self,
+        bytes: &mut Vec<u8>,
+        keys: &mut Vec<KeyHash>,
+        limits: &Limits,
+    ) -> Result<Shape, EncodeError> {
         let properties = Properties::new(self.properties);
         self.check(limits, &properties)?;
 
@@ -173,11 +180,18 @@ impl<'a> RecordDraft<'a> {
         properties.put(bytes);
         debug_assert_eq!(bytes.len() - begin, total_size);
 
+        let before = keys.len();
+        if sys_flag & SYS_FLAG_TRANSACTION_MASK != SYS_FLAG_TRANSACTION_ROLLBACK {
+            properties.hash_keys(self.topic, keys);
+        }
         Ok(Shape {
             size_bytes: total_size as u32,
             topic_at: topic_at as u32,
             properties_at: properties_at as u32,
             queue_id: self.queue_id,
+            // No more than `KEYS_PER_RECORD_MAX`.
+            key_count: (keys.len() - before) as u8,
+            has_unique_key: properties.unique_key.is_some(),
             tags_code: tags_code_of(properties.tag),
             store_ms_at: (BORN_HOST_AT + born_size) as u8,
             indexed: self.topic != STATE_TOPIC && indexed_by_flags(sys_flag),
@@ -227,6 +241,9 @@ struct Properties<'a> {
     /// Whether the last entry that stays needs a terminator.
     terminate: bool,
     tag: Option<&'a [u8]>,
+    unique_key: Option<&'a [u8]>,
+    /// The value of `KEYS`.
+    keys: Option<&'a [u8]>,
 }
 
 impl<'a> Properties<'a> {
@@ -236,17 +253,33 @@ impl<'a> Properties<'a> {
             kept_size: 0,
             terminate: false,
             tag: None,
+            unique_key: None,
+            keys: None,
         };
         for entry in kept(given) {
             stored.kept_size += entry.len();
             stored.terminate = !entry.ends_with(&[VALUE_END]);
-            stored.tag = properties::value(entry, TAGS.as_bytes()).or(stored.tag);
+            let (name, found) = match entry.first() {
+                Some(b'T') => (TAGS, &mut stored.tag),
+                Some(b'U') => (UNIQ_KEY, &mut stored.unique_key),
+                Some(b'K') => (KEYS, &mut stored.keys),
+                _ => continue,
+            };
+            *found = properties::value(entry, name.as_bytes()).or(*found);
         }
         stored
     }
 
     fn size(&self) -> usize {
         self.kept_size + usize::from(self.terminate) + checksum::PROPERTY_SIZE
+    }
+
+    fn hash_keys(&self, topic: &str, hashes: &mut Vec<KeyHash>) {
+        if self.unique_key.is_none() && self.keys.is_none() {
+            return;
+        }
+        let topic = TopicHash::new(topic);
+        hashes.extend(key::indexed(self.unique_key, self.keys).map(|key| topic.key(key)));
     }
 
     fn put(&self, bytes: &mut Vec<u8>) {
@@ -297,6 +330,8 @@ pub(super) struct Shape {
     topic_at: u32,
     properties_at: u32,
     queue_id: u32,
+    pub(super) key_count: u8,
+    pub(super) has_unique_key: bool,
     tags_code: i64,
     store_ms_at: u8,
     indexed: bool,
@@ -308,6 +343,7 @@ pub(super) struct Shape {
 #[derive(Debug, Clone)]
 pub struct EncodedRecord {
     pub(super) bytes: Vec<u8>,
+    pub(super) keys: Vec<KeyHash>,
     pub(super) shape: Shape,
 }
 
@@ -367,6 +403,7 @@ impl EncodedRecord {
     fn borrowed(&self) -> Unstamped<'_> {
         Unstamped {
             bytes: &self.bytes,
+            keys: &self.keys,
             shape: &self.shape,
         }
     }
@@ -376,6 +413,7 @@ impl EncodedRecord {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unstamped<'a> {
     pub(super) bytes: &'a [u8],
+    pub(super) keys: &'a [KeyHash],
     pub(super) shape: &'a Shape,
 }
 
@@ -415,6 +453,11 @@ impl<'a> Unstamped<'a> {
     /// Whether it is a batch.
     pub(crate) fn is_batch(self) -> bool {
         self.shape.is_batch
+    }
+
+    /// The hashes of the record's keys.
+    pub(crate) fn keys(self) -> &'a [KeyHash] {
+        self.keys
     }
 
     /// See [`EncodedRecord::stamp`].

@@ -5,6 +5,7 @@
 
 mod checksum;
 mod encode;
+mod key;
 mod layout;
 mod peek;
 mod properties;
@@ -19,6 +20,7 @@ mod tests;
 
 pub(crate) use encode::Unstamped;
 pub use encode::{EncodeError, EncodedRecord, Limits, RecordDraft};
+pub use key::{KEYS, KEYS_PER_RECORD_MAX, KeyHash, KeyKind, UNIQ_KEY};
 pub use layout::{
     BODY_SIZE_BYTES_MAX, INNER_NUM, INNER_NUM_MAX, MAGIC_BLANK, MAGIC_V1, MAGIC_V2,
     PROPERTIES_SIZE_BYTES_MAX, RECORD_HEAD_SIZE_BYTES, RECORD_SIZE_BYTES_MIN, SYS_FLAG_BORN_HOST_V6,

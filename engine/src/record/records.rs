@@ -1,11 +1,14 @@
 //! Records that are appended together, in memory that is used again.
 
 use super::encode::{EncodeError, EncodedRecord, Limits, RecordDraft, Shape, Unstamped};
+use super::key::KeyHash;
 
 /// Bytes that [`EncodedRecords::clear`] keeps for the next records; a buffer that grew beyond it is given back.
 pub const KEPT_SIZE_BYTES_MAX: usize = 64 * 1024;
 /// The same for the list of records.
 const KEPT_RECORDS_MAX: usize = 1024;
+/// And for the list of keys.
+const KEPT_KEYS_MAX: usize = 4096;
 
 /// One record or several, encoded one behind the other. They are appended together, and are in the log all or not at all.
 ///
@@ -14,6 +17,8 @@ const KEPT_RECORDS_MAX: usize = 1024;
 pub struct EncodedRecords {
     bytes: Vec<u8>,
     shapes: Vec<Shape>,
+    /// Of all records, one behind the other.
+    keys: Vec<KeyHash>,
 }
 
 impl EncodedRecords {
@@ -22,6 +27,7 @@ impl EncodedRecords {
         Self {
             bytes: Vec::new(),
             shapes: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -30,7 +36,7 @@ impl EncodedRecords {
     /// # Errors
     /// See [`EncodeError`]. The others stay as they are.
     pub fn push(&mut self, draft: &RecordDraft<'_>, limits: &Limits) -> Result<(), EncodeError> {
-        let shape = draft.encode_onto(&mut self.bytes, limits)?;
+        let shape = draft.encode_onto(&mut self.bytes, &mut self.keys, limits)?;
         self.shapes.push(shape);
         Ok(())
     }
@@ -58,16 +64,30 @@ impl EncodedRecords {
         if self.shapes.capacity() > KEPT_RECORDS_MAX {
             self.shapes = Vec::new();
         }
+        if self.keys.capacity() > KEPT_KEYS_MAX {
+            self.keys = Vec::new();
+        }
         self.bytes.clear();
         self.shapes.clear();
+        self.keys.clear();
+    }
+
+    /// The hash of the first record's unique key, if it has one. It was made when the record was encoded.
+    pub fn first_unique_key(&self) -> Option<KeyHash> {
+        let first = self.shapes.first()?;
+        (first.has_unique_key && first.key_count > 0)
+            .then(|| self.keys.first().copied())
+            .flatten()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Unstamped<'_>> {
         let mut rest = self.bytes.as_slice();
+        let mut keys_rest = self.keys.as_slice();
         self.shapes.iter().map_while(move |shape| {
             let (bytes, after) = rest.split_at_checked(shape.size_bytes as usize)?;
-            rest = after;
-            Some(Unstamped { bytes, shape })
+            let (keys, keys_after) = keys_rest.split_at_checked(shape.key_count.into())?;
+            (rest, keys_rest) = (after, keys_after);
+            Some(Unstamped { bytes, keys, shape })
         })
     }
 }
@@ -77,6 +97,7 @@ impl From<EncodedRecord> for EncodedRecords {
         Self {
             bytes: record.bytes,
             shapes: vec![record.shape],
+            keys: record.keys,
         }
     }
 }
@@ -87,6 +108,7 @@ impl FromIterator<EncodedRecord> for EncodedRecords {
         for record in records {
             all.bytes.extend_from_slice(&record.bytes);
             all.shapes.push(record.shape);
+            all.keys.extend_from_slice(&record.keys);
         }
         all
     }

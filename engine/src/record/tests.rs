@@ -441,3 +441,22 @@ proptest! {
         }
     }
 }
+
+/// A torn write can take the end of a record, checksum and all, and leave the body whole.
+#[test]
+fn a_record_that_lost_its_checksum_is_not_our_own() {
+    let record = RecordDraft {
+        properties: b"KEYS\x01some keys\x02",
+        ..RecordDraft::new("orders", 0, b"body")
+    }
+    .encode()
+    .unwrap();
+    let mut bytes = vec![0; record.size_bytes() as usize];
+    record.write_into(&mut bytes, 1, 4096, 5);
+    RecordView::parse(&bytes).unwrap().verify_own(4096).unwrap();
+    let size = bytes.len();
+    bytes[size - 25..].fill(0);
+    let torn = RecordView::parse(&bytes).unwrap();
+    assert_eq!(torn.verify(4096), Ok(()));
+    assert_eq!(torn.verify_own(4096), Err(RecordError::ChecksumDamaged));
+}

@@ -6,10 +6,12 @@ use thiserror::Error;
 
 use super::STATE_TOPIC;
 use super::checksum::{self, Found};
+use super::key::{self, KEYS, KeyHash, KeyKind, TopicHash, UNIQ_KEY};
 use super::layout::{
     BODY_CRC_AT, BORN_HOST_AT, BORN_MS_AT, FLAG_AT, HOST_V4_SIZE, MAGIC_AT, MAGIC_V1, MAGIC_V2, POSITION_AT,
-    QUEUE_ID_AT, QUEUE_OFFSET_AT, RECORD_SIZE_BYTES_MIN, SYS_FLAG_AT, TOPIC_V1_SIZE_MAX, TOTAL_SIZE_AT,
-    born_host_size, indexed_by_flags, is_batch_by_flags, offsets_by_flags, store_host_size,
+    QUEUE_ID_AT, QUEUE_OFFSET_AT, RECORD_SIZE_BYTES_MIN, SYS_FLAG_AT, SYS_FLAG_TRANSACTION_MASK,
+    SYS_FLAG_TRANSACTION_ROLLBACK, TOPIC_V1_SIZE_MAX, TOTAL_SIZE_AT, born_host_size, indexed_by_flags,
+    is_batch_by_flags, offsets_by_flags, store_host_size,
 };
 use super::properties;
 
@@ -217,6 +219,20 @@ impl<'a> RecordView<'a> {
         }
     }
 
+    /// As [`RecordView::verify`], for a record that this engine wrote: it has a checksum over all its bytes. One without is one
+    /// whose end was lost, the checksum with it.
+    ///
+    /// # Errors
+    /// As [`RecordView::verify`].
+    pub fn verify_own(&self, position: u64) -> Result<(), RecordError> {
+        self.verify(position)?;
+        if self.has_record_checksum() {
+            Ok(())
+        } else {
+            Err(RecordError::ChecksumDamaged)
+        }
+    }
+
     /// The record's bytes, all of them and no others.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -310,6 +326,29 @@ impl<'a> RecordView<'a> {
     /// The tags code, computed from the properties: 0 without a tag.
     pub fn tags_code(&self) -> i64 {
         properties::tags_code_of(properties::find(self.properties(), properties::TAGS.as_bytes()))
+    }
+
+    /// The hash of the record's unique key, if it has one.
+    pub fn unique_key(&self) -> Option<KeyHash> {
+        let key = properties::find(self.properties(), UNIQ_KEY.as_bytes())?;
+        Some(KeyHash::new(self.topic, key))
+    }
+
+    /// Whether the record has this key.
+    pub fn has_key(&self, key: &str, kind: KeyKind) -> bool {
+        key::has_key(self.properties(), key.as_bytes(), kind)
+    }
+
+    /// The hashes under which the key index knows the record.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = KeyHash> + use<'a> {
+        let find = |name: &str| properties::find(self.properties(), name.as_bytes());
+        let (unique, keys) = if self.sys_flag & SYS_FLAG_TRANSACTION_MASK == SYS_FLAG_TRANSACTION_ROLLBACK {
+            (None, None)
+        } else {
+            (find(UNIQ_KEY), find(KEYS))
+        };
+        let topic = TopicHash::new(self.topic);
+        key::indexed(unique, keys).map(move |key| topic.key(key))
     }
 
     /// Whether the record took a queue offset and appears in its queue.

@@ -41,6 +41,8 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
     /// Set once nobody writes the segment any more.
     mapped: OnceLock<Bytes>,
+    /// When its first record was stored, in milliseconds since the epoch, once somebody has asked.
+    pub(crate) first_store_ms: OnceLock<i64>,
 }
 
 impl Segment {
@@ -50,6 +52,7 @@ impl Segment {
             path,
             file,
             mapped: OnceLock::new(),
+            first_store_ms: OnceLock::new(),
         }
     }
 

@@ -9,8 +9,13 @@
 //!      serial u64, epoch u64, flush u8 (0 durable, 1 relaxed), position u64, last store ms i64
 //!      queue count u32, per queue:
 //!          topic size u16, topic, queue id u32, min u64, base u64, slot count u32, slots of 24 bytes
+//!      key count u64, entries of 8 bytes, last key's position u64, its store ms i64
 //!      view state size u64, view state
+//!      recent state size u64, recent state
 //! ```
+//!
+//! Version 1, which is read too, had neither keys nor recent state. Both kinds of entries are of the live segment, below
+//! `position`. Recent state may be newer than `position`, see [`crate::View::recent`].
 //!
 //! `position` is where reading goes on; the slots are the entries of the live segment below it. `flush` is the mode of the life
 //! that follows, which tells how far out of order its last writes may have reached the disk.
@@ -20,11 +25,13 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, OpenMode};
 use crate::fields::{Fields, Short};
-use crate::index::{QueueName, QueueRecord, Run, Slot};
+use crate::index::{KeyEntry, LastKey, QueueName, QueueRecord, Run, Slot};
 use crate::options::Flush;
 
 const MAGIC: &[u8; 8] = b"KOUROUCP";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The oldest that is read.
+const VERSION_MIN: u32 = 1;
 const HEADER_SIZE_BYTES: usize = 28;
 const NAMES: [&str; 2] = ["checkpoint.0", "checkpoint.1"];
 
@@ -39,12 +46,27 @@ pub(crate) struct Checkpoint {
     pub(crate) position: u64,
     pub(crate) last_store_ms: i64,
     pub(crate) queues: Vec<QueueRecord>,
+    pub(crate) keys: Keys,
     pub(crate) view: Vec<u8>,
+    /// See [`crate::View::recent`].
+    pub(crate) recent: Vec<u8>,
+}
+
+/// What a checkpoint knows of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// It was written before there was a key index.
+    Unknown,
+    Known {
+        /// Of the live segment.
+        live: Vec<KeyEntry>,
+        last: LastKey,
+    },
 }
 
 impl Checkpoint {
     fn encode(&self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(64 + self.queues.len() * 64 + self.view.len());
+        let mut body = Vec::with_capacity(128 + self.queues.len() * 64 + self.view.len() + self.recent.len());
         body.extend_from_slice(&self.serial.to_le_bytes());
         body.extend_from_slice(&self.epoch.to_le_bytes());
         body.push(match self.flush {
@@ -67,8 +89,20 @@ impl Checkpoint {
                 slot.encode_into(&mut body);
             }
         }
-        body.extend_from_slice(&(self.view.len() as u64).to_le_bytes());
-        body.extend_from_slice(&self.view);
+        let (live, last) = match &self.keys {
+            Keys::Unknown => (&[][..], LastKey::default()),
+            Keys::Known { live, last } => (live.as_slice(), *last),
+        };
+        body.extend_from_slice(&(live.len() as u64).to_le_bytes());
+        for entry in live {
+            body.extend_from_slice(&entry.to_bits().to_le_bytes());
+        }
+        body.extend_from_slice(&last.position.to_le_bytes());
+        body.extend_from_slice(&last.store_ms.to_le_bytes());
+        for state in [&self.view, &self.recent] {
+            body.extend_from_slice(&(state.len() as u64).to_le_bytes());
+            body.extend_from_slice(state);
+        }
 
         let mut out = Vec::with_capacity(HEADER_SIZE_BYTES + body.len());
         out.extend_from_slice(MAGIC);
@@ -97,18 +131,20 @@ impl Checkpoint {
         if crc32fast::hash(&header[..HEADER_SIZE_BYTES - 4]) != header_crc {
             return Err("its header does not match its checksum".into());
         }
-        if version != VERSION {
-            return Err(format!("it has version {version}, this program reads {VERSION}"));
+        if !(VERSION_MIN..=VERSION).contains(&version) {
+            return Err(format!(
+                "it has version {version}, this program reads {VERSION_MIN} to {VERSION}"
+            ));
         }
         // What follows the body is left over from a longer checkpoint.
         let body = usize::try_from(body_size).ok().and_then(|size| body.get(..size));
         let Some(body) = body.filter(|body| crc32fast::hash(body) == body_crc) else {
             return Err("its body does not match its checksum".into());
         };
-        Self::decode_body(body).map_err(short)
+        Self::decode_body(body, version).map_err(short)
     }
 
-    fn decode_body(body: &[u8]) -> Result<Self, Short> {
+    fn decode_body(body: &[u8], version: u32) -> Result<Self, Short> {
         let mut fields = Fields::new(body);
         let serial = fields.u64()?;
         let epoch = fields.u64()?;
@@ -142,10 +178,17 @@ impl Checkpoint {
                 live: Run { base, slots },
             });
         }
-        let view_size = fields.u64()?;
-        let view = fields
-            .take(usize::try_from(view_size).unwrap_or(usize::MAX))?
-            .to_vec();
+        let keys = if version == 1 {
+            Keys::Unknown
+        } else {
+            decode_keys(&mut fields)?
+        };
+        let view = sized(&mut fields)?;
+        let recent = if version == 1 {
+            Vec::new()
+        } else {
+            sized(&mut fields)?
+        };
         Ok(Self {
             serial,
             epoch,
@@ -153,7 +196,9 @@ impl Checkpoint {
             position,
             last_store_ms,
             queues,
+            keys,
             view,
+            recent,
         })
     }
 
@@ -210,6 +255,26 @@ impl Checkpoint {
     }
 }
 
+fn decode_keys(fields: &mut Fields<'_>) -> Result<Keys, Short> {
+    let count = usize::try_from(fields.u64()?).unwrap_or(usize::MAX);
+    let (live, _) = fields.take(count.saturating_mul(8))?.as_chunks::<8>();
+    let live = live
+        .iter()
+        .map(|bits| KeyEntry::from_bits(u64::from_le_bytes(*bits)))
+        .collect();
+    let last = LastKey {
+        position: fields.u64()?,
+        store_ms: fields.i64()?,
+    };
+    Ok(Keys::Known { live, last })
+}
+
+/// Bytes behind their size.
+fn sized(fields: &mut Fields<'_>) -> Result<Vec<u8>, Short> {
+    let size = usize::try_from(fields.u64()?).unwrap_or(usize::MAX);
+    fields.take(size).map(<[u8]>::to_vec)
+}
+
 fn count_u32(count: usize) -> u32 {
     // Queues and the entries of one segment are numbered with 32 bits.
     u32::try_from(count).unwrap_or(u32::MAX)
@@ -248,13 +313,45 @@ mod tests {
                     slots: vec![slot],
                 },
             }],
+            keys: Keys::Known {
+                live: vec![KeyEntry::from_bits(0x0123_4567_0000_4000)],
+                last: LastKey {
+                    position: 0x4000,
+                    store_ms: 98,
+                },
+            },
             view: b"state".to_vec(),
+            recent: b"recent".to_vec(),
         }
     }
 
     #[test]
     fn round_trip() {
         assert_eq!(Checkpoint::decode(&sample().encode()), Ok(sample()));
+    }
+
+    /// As a version before this one wrote it.
+    #[test]
+    fn version_1_is_read() {
+        let new = sample();
+        let old = Checkpoint {
+            keys: Keys::Unknown,
+            recent: Vec::new(),
+            ..new.clone()
+        };
+        let mut bytes = old.encode();
+        // Without key count, last key and the size of the recent state.
+        let view_at = bytes.len() - 8 - new.view.len() - 8;
+        bytes.drain(bytes.len() - 8..);
+        bytes.drain(view_at - 24..view_at);
+        bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[HEADER_SIZE_BYTES..]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        let size = (bytes.len() - HEADER_SIZE_BYTES) as u64;
+        bytes[16..24].copy_from_slice(&size.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..24]);
+        bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(Checkpoint::decode(&bytes), Ok(old));
     }
 
     #[test]

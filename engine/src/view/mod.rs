@@ -34,6 +34,19 @@ pub trait View: Send + Sync + 'static {
     /// # Errors
     /// A reason, for people, when the bytes are not a state.
     fn restore(&self, state: &[u8]) -> Result<(), String>;
+
+    /// State that a checkpoint keeps beside [`View::checkpoint`], and that may be newer than it: it is told by another thread, when
+    /// the checkpoint is written, so that nobody waits for it however much it is. It speaks of durable records alone; but in a
+    /// relaxed log, after a loss of power, those may be gone, and others may be in their places.
+    fn recent(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes what [`View::recent`] told, after [`View::restore`] and before any apply; nothing from a checkpoint without it. What it
+    /// does not understand it leaves.
+    fn restore_recent(&self, state: &[u8]) {
+        let _not_used = state;
+    }
 }
 
 /// A view's state of one moment, which is encoded later, on a thread that nobody waits for.

@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex};
 
 use kourou_engine::clock::ManualClock;
 use kourou_engine::disk::Disk;
-use kourou_engine::record::{EncodedRecord, RecordDraft, RecordView, STATE_TOPIC, state};
-use kourou_engine::{AppendError, Appended, Arrival, Engine, IndexEntry, OpenError, Options, Threads, View};
+use kourou_engine::record::{EncodedRecord, KeyKind, RecordDraft, RecordView, STATE_TOPIC, state};
+use kourou_engine::{
+    AppendError, Appended, Arrival, Engine, IndexEntry, KeyQuery, OpenError, Options, Threads, View,
+};
 
 /// The body of every record begins with its number, so that a record says which one it is.
 pub(crate) fn body(number: u64, size_bytes: usize) -> Vec<u8> {
@@ -19,13 +21,34 @@ pub(crate) fn body(number: u64, size_bytes: usize) -> Vec<u8> {
     body
 }
 
+/// A key that every message has.
+pub(crate) const SHARED_KEY: &str = "all";
+
+/// A query for everything with a key.
+pub(crate) fn with_key<'a>(topic: &'a str, key: &'a str) -> KeyQuery<'a> {
+    KeyQuery {
+        topic,
+        key,
+        kind: KeyKind::Any,
+        begin_ms: 0,
+        end_ms: i64::MAX,
+        records_max: usize::MAX,
+        size_bytes_max: usize::MAX,
+        looks_max: usize::MAX,
+    }
+}
+
 pub(crate) fn number_of(body: &[u8]) -> u64 {
     u64::from_be_bytes(body[..8].try_into().unwrap())
 }
 
 pub(crate) fn message(topic: &str, queue_id: u32, number: u64, size_bytes: usize) -> EncodedRecord {
+    let properties = format!(
+        "TAGS\x01red\x02UNIQ_KEY\x01id-{number}\x02KEYS\x01even-{} {SHARED_KEY}\x02",
+        number.is_multiple_of(2)
+    );
     RecordDraft {
-        properties: b"TAGS\x01red\x02",
+        properties: properties.as_bytes(),
         ..RecordDraft::new(topic, queue_id, &body(number, size_bytes))
     }
     .encode()
@@ -134,6 +157,44 @@ impl Store {
             }
         }
         messages
+    }
+
+    /// The same; and each is found by its keys.
+    pub(crate) fn messages_with_keys(&self) -> BTreeMap<(String, u32), Vec<u64>> {
+        let messages = self.messages();
+        self.check_keys(&messages);
+        messages
+    }
+
+    /// The numbers of the records with a key, newest first.
+    pub(crate) fn numbers_with_key(&self, query: &KeyQuery<'_>) -> Vec<u64> {
+        let found = self.engine.find_by_key(query);
+        found
+            .iter()
+            .map(|record| number_of(RecordView::parse(record).unwrap().body()))
+            .collect()
+    }
+
+    /// Each message is found by each of its keys, and nothing else is.
+    fn check_keys(&self, messages: &BTreeMap<(String, u32), Vec<u64>>) {
+        let mut by_topic: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for ((topic, _), numbers) in messages {
+            by_topic.entry(topic).or_default().extend(numbers);
+        }
+        for (topic, mut numbers) in by_topic {
+            numbers.sort_unstable();
+            let sorted = |key: &str| {
+                let mut found = self.numbers_with_key(&with_key(topic, key));
+                found.sort_unstable();
+                found
+            };
+            assert_eq!(sorted(SHARED_KEY), numbers, "all of {topic} by a key");
+            numbers.retain(|number| number.is_multiple_of(2));
+            assert_eq!(sorted("even-true"), numbers, "half of {topic} by a key");
+            for number in numbers.into_iter().step_by(3) {
+                assert_eq!(sorted(&format!("id-{number}")), [number], "by its unique key");
+            }
+        }
     }
 
     pub(crate) fn number(&self, topic: &str, queue_id: u32, entry: &IndexEntry) -> u64 {

@@ -11,6 +11,7 @@ mod offsets;
 mod pop;
 mod progress;
 mod pull;
+mod query;
 mod recall;
 mod relay;
 mod reply;
@@ -158,6 +159,7 @@ impl BrokerHandler {
             RequestCode::END_TRANSACTION => transaction::end(port, request, reply),
             RequestCode::RECALL_MESSAGE => recall::recall(port, request, reply),
             RequestCode::CONSUMER_SEND_MSG_BACK => send_back::send_back(port, request, reply),
+            RequestCode::QUERY_MESSAGE => query::query(port, request, reply),
             RequestCode::VIEW_MESSAGE_BY_ID => send_back::view(port, request, reply),
             RequestCode::LOCK_BATCH_MQ => answer_with(request, reply, |r, c| locks::lock(broker, r, c)),
             RequestCode::UNLOCK_BATCH_MQ => answer_with(request, reply, |r, c| locks::unlock(broker, r, c)),

@@ -12,6 +12,7 @@ mod peer;
 mod pops;
 mod progress;
 mod pulls;
+mod queries;
 mod relays;
 mod replies;
 mod resets;
