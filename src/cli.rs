@@ -41,6 +41,9 @@ pub(crate) enum Task {
     Produce(Produce),
     /// Receive messages as a member of a consumer group
     Consume(Consume),
+    /// Messages: find them by key, by id, by where they are stored
+    #[command(subcommand)]
+    Message(Find),
     /// Topics: create, list, show
     #[command(subcommand)]
     Topic(Topic),
@@ -143,6 +146,33 @@ pub(crate) struct Consume {
     pub(crate) count: Option<u64>,
     #[command(flatten)]
     pub(crate) target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Find {
+    /// Those that were sent with a key; the newest, in the order in which they were stored
+    Key {
+        topic: String,
+        key: String,
+        /// How many at the most, of each broker
+        #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(i32).range(1..=64))]
+        count: i32,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// The one that its sender knows under an id (msgId, UNIQ_KEY)
+    Id {
+        topic: String,
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// The one that an offset id (offsetMsgId) names: broker and place
+    At {
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 #[derive(Debug, Subcommand)]

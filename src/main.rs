@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Some(Task::Broker(flags)) => serve(flags.sources(), Role::Broker),
         Some(Task::Produce(produce)) => commands::produce(produce),
         Some(Task::Consume(consume)) => commands::consume(consume),
+        Some(Task::Message(find)) => commands::find(find),
         Some(Task::Topic(topic)) => commands::topic(topic),
         Some(Task::Group(group)) => commands::group(group),
         Some(Task::Bench(bench)) => commands::bench(bench),

@@ -3,6 +3,7 @@
 mod bench;
 mod cluster;
 mod consume;
+mod find;
 mod group;
 mod message;
 mod produce;
@@ -16,7 +17,7 @@ use anyhow::Context;
 pub(crate) use group::is_system as is_system_group;
 
 use crate::cli::bench::Bench;
-use crate::cli::{Consume, Group, Produce, Topic};
+use crate::cli::{Consume, Find, Group, Produce, Topic};
 
 pub(crate) fn produce(produce: Produce) -> anyhow::Result<()> {
     block_on(produce::run(produce))
@@ -24,6 +25,10 @@ pub(crate) fn produce(produce: Produce) -> anyhow::Result<()> {
 
 pub(crate) fn consume(consume: Consume) -> anyhow::Result<()> {
     block_on(consume::run(consume))
+}
+
+pub(crate) fn find(find: Find) -> anyhow::Result<()> {
+    block_on(find::run(find))
 }
 
 pub(crate) fn topic(topic: Topic) -> anyhow::Result<()> {

@@ -26,15 +26,15 @@ pub(super) fn query(port: &Arc<Port>, request: &Command, reply: ReplyTo) {
             Ok(header) => header,
             Err(error) => return Refusal::from(error).send(reply),
         };
-        if header.index_type == Some(INDEX_OF_TAGS) {
-            let remark = "messages cannot be queried by tag, only by key and by unique key";
-            return Refusal::new(ResponseCode::QUERY_NOT_FOUND, remark).send(reply);
-        }
+        let by_tag = header.index_type == Some(INDEX_OF_TAGS);
         let result = broker.query(&QueryRequest {
             topic: header.topic,
             key: header.key,
-            unique: header.unique_key,
-            messages_max: usize::try_from(header.max_num).unwrap_or(0),
+            unique: header.unique_key && !by_tag,
+            messages_max: usize::try_from(header.max_num)
+                .ok()
+                .filter(|_| !by_tag)
+                .unwrap_or(0),
             begin_ms: header.begin_timestamp_ms,
             end_ms: header.end_timestamp_ms,
         });
@@ -43,10 +43,15 @@ pub(super) fn query(port: &Arc<Port>, request: &Command, reply: ReplyTo) {
             index_last_update_position: i64::try_from(result.last.position).unwrap_or(i64::MAX),
         };
         if result.records.is_empty() {
+            let remark = if by_tag {
+                "messages cannot be queried by tag, only by key and by unique key"
+            } else {
+                "can not find message, maybe time range not correct"
+            };
             let answer = reply
                 .command(ResponseCode::QUERY_NOT_FOUND)
                 .with_fields(&fields)
-                .with_remark("can not find message, maybe time range not correct");
+                .with_remark(remark);
             return reply.send(answer);
         }
         let head = reply.command(ResponseCode::SUCCESS).with_fields(&fields);

@@ -3,7 +3,6 @@ package cases;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import org.apache.rocketmq.client.QueryResult;
 import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.impl.MQClientAPIImpl;
@@ -28,10 +27,6 @@ final class Asking {
         cases.put("create-topic", Asking::createTopic);
         cases.put("queries-basic", Asking::queriesBasic);
         cases.put("errors", Asking::errors);
-    }
-
-    static void registerExtra(Map<String, Case> cases) {
-        cases.put("query-by-key", Asking::queryByKey);
     }
 
     private static Object createTopic(Run run) throws Exception {
@@ -77,31 +72,6 @@ final class Asking {
         Check.equal(0L, producer.searchOffset(queue, 0), "offset of a time before all messages");
         Check.equal(10L, producer.searchOffset(queue, System.currentTimeMillis() + 60_000), "offset of the future");
         return Json.object("messages", 10);
-    }
-
-    private static Object queryByKey(Run run) throws Exception {
-        String topic = run.name("by_key");
-        DefaultMQProducer producer = run.producer();
-        run.topic(producer, topic, 4);
-        long before = System.currentTimeMillis();
-        SendResult result = null;
-        for (int i = 0; i < 20; i++) {
-            result = Sending.sent(producer.send(new Message(topic, "tag", "shared key" + i, Sending.bytes("by key " + i))));
-        }
-        String lastId = result.getMsgId();
-        Run.await("messages by key", () -> {
-            try {
-                QueryResult found = producer.queryMessage(topic, "shared", 32, before - 1_000, System.currentTimeMillis() + 1_000);
-                return found.getMessageList().size() == 20;
-            } catch (Exception notYet) {
-                return false;
-            }
-        });
-        QueryResult one = producer.queryMessage(topic, "key7", 32, before - 1_000, System.currentTimeMillis() + 1_000);
-        Check.equal(1, one.getMessageList().size(), "messages of one key");
-        Check.equal("by key 7", Sending.text(one.getMessageList().get(0)), "body by key");
-        Check.equal("by key 19", Sending.text(producer.viewMessage(topic, lastId)), "body by unique id");
-        return Json.object("messages", 20);
     }
 
     private static Object errors(Run run) throws Exception {

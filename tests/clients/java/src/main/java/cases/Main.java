@@ -68,9 +68,9 @@ public final class Main {
         Sending.register(all);
         Content.register(all);
         Asking.register(all);
+        Queries.register(all);
         LongPoll.register(all);
         Map<String, Case> known = new LinkedHashMap<>(all);
-        Asking.registerExtra(known);
         Offsets.registerRestart(known);
         Cross.register(known);
         Surviving.register(known);
