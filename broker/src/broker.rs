@@ -78,6 +78,7 @@ impl Broker {
     ) -> Result<Arc<Self>, OpenError> {
         let state = Arc::new(State::new(&options));
         let engine = Engine::open(engine_options, disk, clock.clone(), state.clone())?;
+        state.recent.go_live();
 
         let mut stamp = Vec::new();
         property::push(&mut stamp, property::MSG_REGION, options.region.as_bytes());

@@ -62,6 +62,10 @@ pub struct BrokerOptions {
     pub retry_topic_v2: bool,
     /// How consumers get their messages that let the broker share queues out, where nothing was set for them.
     pub default_request_mode: RequestMode,
+    /// How long a send is remembered, so that it is stored once if its producer tries it again; 0 to store it again.
+    pub retried_send_window_ms: i64,
+    /// Most sends that are remembered, 16 bytes each, and some for finding them. At least the newest half is.
+    pub retried_send_ids_max: usize,
     /// How often dirty offsets become a state record.
     pub offset_flush_interval_ms: i64,
     /// An entry this near to the log's end counts as being in memory when the start of a new group on a young topic is decided,
@@ -104,6 +108,8 @@ impl BrokerOptions {
             recall: true,
             retry_topic_v2: false,
             default_request_mode: RequestMode::Pull,
+            retried_send_window_ms: 60_000,
+            retried_send_ids_max: 1_000_000,
             offset_flush_interval_ms: 1_000,
             young_log_size_bytes: 256 << 20,
             message_id_seed: [0; 10],

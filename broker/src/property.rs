@@ -222,7 +222,8 @@ pub(crate) fn number(value: &[u8]) -> Option<i32> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-fn entries(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+/// Names and values, of the entries that have both.
+pub(crate) fn entries(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     text.split(|byte| *byte == VALUE_END).filter_map(|entry| {
         let at = entry.iter().position(|byte| *byte == NAME_END)?;
         let (name, rest) = entry.split_at(at);

@@ -483,6 +483,40 @@ pub(crate) static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "retried-send-window-ms",
+        short: None,
+        value: "MS",
+        default: "60000",
+        help: "How long a send is remembered, so that it is stored once if its producer tries it again; 0 to store it again",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| {
+            settings.retried_send_window_ms = text
+                .parse()
+                .ok()
+                .filter(|ms| (0..=MILLISECONDS_MAX).contains(ms))
+                .ok_or("milliseconds, 0 to 604800000")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "retried-send-ids",
+        short: None,
+        value: "COUNT",
+        default: "1000000",
+        help: "How many sends are remembered at the most, about 20 bytes each; the newest half of them surely",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| {
+            settings.retried_send_ids = text
+                .parse()
+                .ok()
+                .filter(|count| *count <= RETRIED_SEND_IDS_MAX)
+                .ok_or("a number from 0 to 100000000")?;
+            Ok(())
+        },
+    },
+    Key {
         name: "log",
         short: None,
         value: "FILTER",
@@ -526,6 +560,8 @@ const TRANSACTION_CHECKS_MAX: u32 = 1_000_000;
 
 /// The furthest that a message's time may be: ten years.
 const TIMER_DELAY_S_MAX: i64 = 10 * 365 * 24 * 3_600;
+/// The most sends that may be remembered; they take 2 GB.
+const RETRIED_SEND_IDS_MAX: usize = 100_000_000;
 
 /// The longest time that can be set: a week.
 const MILLISECONDS_MAX: i64 = 7 * 24 * 3_600_000;

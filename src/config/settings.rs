@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) recall_messages: bool,
     pub(crate) retry_topic_v2: bool,
     pub(crate) default_request_mode: RequestMode,
+    pub(crate) retried_send_window_ms: i64,
+    pub(crate) retried_send_ids: usize,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
 }
@@ -102,6 +104,8 @@ impl Default for Settings {
             recall_messages: true,
             retry_topic_v2: false,
             default_request_mode: RequestMode::Pull,
+            retried_send_window_ms: 60_000,
+            retried_send_ids: 1_000_000,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }

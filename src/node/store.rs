@@ -66,6 +66,8 @@ impl Opened {
         };
         options.retry_topic_v2 = settings.retry_topic_v2;
         options.default_request_mode = settings.default_request_mode;
+        options.retried_send_window_ms = settings.retried_send_window_ms;
+        options.retried_send_ids_max = settings.retried_send_ids;
         options.message_id_seed = message_id_seed(advertised.ip());
         let disk = Arc::new(StdDisk::new(&settings.data, WriterKind::Auto));
         let broker = Broker::open(options, engine, disk, Arc::new(SystemClock))?;

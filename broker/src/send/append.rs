@@ -144,7 +144,7 @@ impl Broker {
     }
 
     fn append_send<D: SendDone>(
-        &self,
+        self: &Arc<Self>,
         request: &SendRequest<'_>,
         properties: &Properties<'_>,
         place: &Place<'_>,
@@ -159,6 +159,7 @@ impl Broker {
                 .push_next(self.clock.now_ms(), &mut sending.receipt.transaction_id),
         }
         match self.encode_send(request, properties, place, &mut sending) {
+            Ok(()) if !place.is_dead && self.is_once(request, properties) => self.append_once(sending),
             Ok(()) => sending.append_to(&self.engine),
             Err(error) => sending.refuse(error),
         }
@@ -281,7 +282,7 @@ impl Broker {
     }
 
     fn append_send_batch<D: SendDone>(
-        &self,
+        self: &Arc<Self>,
         request: &SendRequest<'_>,
         properties: &Properties<'_>,
         place: &Place<'_>,
@@ -300,6 +301,7 @@ impl Broker {
             self.encode_batch(request, place, &mut sending.records)
         };
         match encoded {
+            Ok(()) if self.is_once(request, properties) => self.append_once(sending),
             Ok(()) => sending.append_to(&self.engine),
             Err(error) => sending.refuse(error),
         }

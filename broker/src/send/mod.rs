@@ -7,12 +7,14 @@
 //!            place (retry limit -> dead letters; half of a transaction; delay -> schedule or timer topic; queue)
 //!              |
 //!              v
-//!            encode (properties changed on the way, once) ---> engine append ---> receipt
+//!            encode (properties changed on the way, once) ---> stored before? ---> engine append ---> receipt
 //! ```
 
 mod append;
 mod batch;
 mod check;
+mod once;
+mod recent;
 mod sending;
 
 use std::borrow::Cow;
@@ -25,6 +27,7 @@ use kourou_engine::record::EncodeError;
 use thiserror::Error;
 
 pub use batch::BatchError;
+pub(crate) use recent::RecentSends;
 pub use sending::{SendDone, Sending};
 
 use crate::code;

@@ -9,9 +9,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use kourou_engine::record::EncodedRecords;
+use kourou_engine::record::{EncodedRecords, KeyHash};
 use kourou_engine::{AppendDone, AppendError, Appended, Engine};
 
+use super::once::Place;
+use super::recent::{RecentSends, Waiter};
 use super::{SendError, SendReceipt};
 
 /// Memory for properties that is kept for the next send; what grew beyond it is given back.
@@ -35,6 +37,10 @@ pub struct Sending<D> {
     pub(super) records: EncodedRecords,
     is_batch: bool,
     waking: Waking,
+    /// The id under which others wait for the end of this send.
+    id: Option<KeyHash>,
+    /// Whom to tell of the end; kept for the next send.
+    recent: Option<Arc<RecentSends>>,
 }
 
 /// Who is woken by an append.
@@ -67,6 +73,8 @@ impl<D: SendDone> Sending<D> {
             records: EncodedRecords::new(),
             is_batch: false,
             waking: Waking::Writer,
+            id: None,
+            recent: None,
         })
     }
 
@@ -79,6 +87,7 @@ impl<D: SendDone> Sending<D> {
     pub(super) fn begin(&mut self, is_batch: bool, waking: Waking) {
         self.is_batch = is_batch;
         self.waking = waking;
+        self.id = None;
         self.records.clear();
         self.receipt.batch_positions.clear();
         self.receipt.transaction_id.clear();
@@ -88,6 +97,34 @@ impl<D: SendDone> Sending<D> {
             self.properties = Vec::new();
         }
         self.properties.clear();
+    }
+
+    /// The end of this send is to be told to `recent`.
+    pub(super) fn track(&mut self, id: KeyHash, recent: &Arc<RecentSends>) {
+        self.id = Some(id);
+        if self.recent.is_none() {
+            self.recent = Some(Arc::clone(recent));
+        }
+    }
+
+    /// The writer is woken: whoever queued this send has seen to the others meanwhile.
+    pub(super) fn wake_writer(&mut self) {
+        self.waking = Waking::Writer;
+    }
+
+    /// Answers with places where the messages are already.
+    pub(super) fn answer(mut self: Box<Self>, places: &[Place]) {
+        self.records.clear();
+        if let Some(first) = places.first() {
+            self.receipt.position = first.position;
+            self.receipt.queue_id = first.queue_id;
+            self.receipt.queue_offset = first.queue_offset;
+        }
+        if self.is_batch && !self.receipt.is_inner_batch {
+            let positions = places.iter().map(|place| place.position);
+            self.receipt.batch_positions.extend(positions);
+        }
+        D::sent(self, Ok(()));
     }
 
     pub(super) fn refuse(mut self: Box<Self>, error: SendError) {
@@ -108,6 +145,7 @@ impl<D: SendDone> Sending<D> {
 impl<D: SendDone> AppendDone for Sending<D> {
     fn done(mut self: Box<Self>, outcome: Result<&[Appended], AppendError>, records: EncodedRecords) {
         self.records = records;
+        let waiters = self.told_recent(&outcome);
         let outcome = outcome.map_err(SendError::Store).map(|appended| {
             if let Some(first) = appended.first() {
                 self.receipt.position = first.position;
@@ -118,7 +156,24 @@ impl<D: SendDone> AppendDone for Sending<D> {
                 self.receipt.batch_positions.extend(positions);
             }
         });
+        let position = outcome.is_ok().then_some(self.receipt.position);
         D::sent(self, outcome);
+        for waiter in waiters {
+            waiter(position);
+        }
+    }
+}
+
+impl<D> Sending<D> {
+    /// Tells whoever keeps ids how this send ended. Returns who waited for that.
+    fn told_recent(&mut self, outcome: &Result<&[Appended], AppendError>) -> Vec<Waiter> {
+        let (Some(id), Some(recent)) = (self.id.take(), &self.recent) else {
+            return Vec::new();
+        };
+        match outcome {
+            Ok([first, ..]) => recent.stored(id, first.position),
+            _ => recent.failed(id),
+        }
     }
 }
 

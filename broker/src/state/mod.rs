@@ -27,6 +27,9 @@
 //! ```
 //!
 //! The checkpoint holds all that records before it meant, so that they may expire.
+//!
+//! Beside it the ids of recent sends, which may be newer than it: u8 version, u32 count, then for each u64 hash of topic and unique
+//! key, u64 position.
 
 mod codec;
 
@@ -54,6 +57,7 @@ use crate::options::BrokerOptions;
 use crate::property;
 use crate::queue::QueueKey;
 use crate::receive::Holds;
+use crate::send::RecentSends;
 use crate::timer::{TimerTable, timer_of};
 use crate::topic::{Floors, Listener, TopicConfig, TopicTable};
 use crate::transaction::{Half, Outcome, TransactionTable};
@@ -370,6 +374,7 @@ pub(crate) struct State {
     pub(crate) request_modes: RequestModes,
     pub(crate) pop_holds: PopHolds,
     pub(crate) subscriptions: RememberedSubscriptions,
+    pub(crate) recent: Arc<RecentSends>,
     pub(crate) holds: Holds,
     pub(crate) listener: OnceLock<Arc<dyn Listener>>,
 }
@@ -404,6 +409,10 @@ impl State {
                 options.limits.pop_holds_per_queue_max,
             ),
             subscriptions: RememberedSubscriptions::default(),
+            recent: Arc::new(RecentSends::new(
+                options.retried_send_window_ms,
+                options.retried_send_ids_max,
+            )),
             holds: Holds::new(options.limits.holds_max),
             listener: OnceLock::new(),
         }
@@ -538,6 +547,7 @@ impl State {
 impl View for State {
     fn apply(&self, record: &RecordView<'_>) {
         let topic = record.topic();
+        self.recent.replay(record);
         let transaction_flag = record.sys_flag() & SYS_FLAG_TRANSACTION_MASK;
         if let Ok(origin @ 1..) = u64::try_from(record.prepared_transaction_offset()) {
             match transaction_flag {
@@ -609,6 +619,14 @@ impl View for State {
             }
             out.finish()
         })
+    }
+
+    fn recent(&self) -> Vec<u8> {
+        self.recent.encode()
+    }
+
+    fn restore_recent(&self, state: &[u8]) {
+        self.recent.restore(state);
     }
 
     fn restore(&self, state: &[u8]) -> Result<(), String> {

@@ -15,6 +15,7 @@ mod offsets;
 mod pulls;
 mod recalls;
 mod resets;
+mod retried;
 mod rig;
 mod send_backs;
 mod sends;

@@ -79,6 +79,34 @@ impl Rig {
         Self::open(disk, self.clock, self.options, self.engine_options)
     }
 
+    /// The broker that comes back on what a power cut left of another's disk.
+    pub(crate) fn on_disk_after_power_cut(self, disk: &SimDisk) -> Self {
+        let disk = disk.after_power_cut(Survivors::None);
+        Self::open(disk, self.clock, self.options, self.engine_options)
+    }
+
+    /// Stops in good order and starts again; `None` if the disk fails meanwhile.
+    pub(crate) fn restart_if_possible(self) -> Option<Self> {
+        self.broker.close().ok()?;
+        let Self {
+            disk,
+            clock,
+            broker,
+            options,
+            engine_options,
+        } = self;
+        drop(broker);
+        let (shared_disk, shared_clock) = (Arc::new(disk.clone()), clock.clone());
+        let broker = Broker::open(options.clone(), engine_options.clone(), shared_disk, shared_clock).ok()?;
+        Some(Self {
+            disk,
+            clock,
+            broker,
+            options,
+            engine_options,
+        })
+    }
+
     /// Stops in good order and starts again.
     pub(crate) fn restart(self) -> Self {
         self.broker.close().unwrap();

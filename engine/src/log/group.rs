@@ -17,10 +17,6 @@ pub(crate) struct Group {
     pub(crate) slots: Vec<(QueueNo, Slot)>,
     /// One for each key of each record.
     pub(crate) keys: Vec<KeyEntry>,
-    /// Of the segment that the group is in.
-    pub(crate) segment_start: u64,
-    /// When it is stored.
-    pub(crate) store_ms: i64,
     /// Position of the first byte that is written: of the block that the last group ended in.
     pub(crate) start: u64,
     /// Position after the last record.

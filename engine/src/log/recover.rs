@@ -354,7 +354,9 @@ fn publish(
         store_ms: record.store_ms(),
         entries: keys,
     };
-    let entries = queue.into_iter().flat_map(|queue| entries(queue, record, position));
+    let entries = queue
+        .into_iter()
+        .flat_map(|queue| entries(queue, record, position));
     index.publish(entries, &keys);
 }
 
@@ -497,7 +499,14 @@ impl Replay<'_> {
             }
             queue = Some(expected.queue);
         }
-        publish(&self.index, queue, record, position, segment.start, &mut self.keys);
+        publish(
+            &self.index,
+            queue,
+            record,
+            position,
+            segment.start,
+            &mut self.keys,
+        );
         self.last_store_ms = self.last_store_ms.max(record.store_ms());
         self.view.apply(record);
         Ok(())

@@ -320,7 +320,6 @@ impl Writer {
         self.last_store_ms = self.last_store_ms.max(self.shared.clock.now_ms());
         let store_ms = self.last_store_ms;
         let segment_start = self.segment.start;
-        (group.segment_start, group.store_ms) = (segment_start, store_ms);
         let mut position = self.tail + MARK_SIZE_BYTES;
         self.assigned.clear();
         for record in group.appends.iter().flat_map(|append| append.records.iter()) {
@@ -377,6 +376,7 @@ impl Writer {
     /// Makes a durable group visible and completes its callers.
     fn publish(&mut self, mut group: Group, buffer: AlignedBuf) {
         let bytes = buffer.freeze();
+        let (segment_start, store_ms) = (self.segment.start, self.last_store_ms);
         let shared = &self.shared;
         let view = shared.view.as_ref();
         let mut slots = group.slots.iter();
@@ -390,8 +390,8 @@ impl Writer {
         self.arrivals.with(arrivals, |arrivals| {
             shared.tail_cache.push(group.start, group.end, bytes.clone());
             let keys = NewKeys {
-                segment_start: group.segment_start,
-                store_ms: group.store_ms,
+                segment_start,
+                store_ms,
                 entries: &group.keys,
             };
             shared.index.publish(group.slots.iter().copied(), &keys);

@@ -2,6 +2,7 @@
 
 use super::encode::{EncodeError, EncodedRecord, Limits, RecordDraft, Shape, Unstamped};
 use super::key::KeyHash;
+use super::view::RecordView;
 
 /// Bytes that [`EncodedRecords::clear`] keeps for the next records; a buffer that grew beyond it is given back.
 pub const KEPT_SIZE_BYTES_MAX: usize = 64 * 1024;
@@ -78,6 +79,12 @@ impl EncodedRecords {
         (first.has_unique_key && first.key_count > 0)
             .then(|| self.keys.first().copied())
             .flatten()
+    }
+
+    /// The records as readers see them, but for where and when they are stored, and the checksum.
+    pub fn views(&self) -> impl Iterator<Item = RecordView<'_>> {
+        self.iter()
+            .filter_map(|record| RecordView::parse(record.bytes()).ok())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Unstamped<'_>> {

@@ -28,7 +28,8 @@ type sending struct {
 	failed   atomic.Pointer[error]
 }
 
-// Sends until the input ends. Every message is sent again, with the same content, until it is acknowledged once.
+// Sends until the input ends. Every message is sent again, with the same content and unique key, until it is acknowledged
+// once.
 //
 // The input has a line for each time that the broker was killed: what was in flight then is given up at once, where
 // the client by itself would wait for its timeout. The output has a line with the number of acknowledgements each
@@ -142,9 +143,10 @@ func (s *sending) inWindow(p rocketmq.Producer, id int, random *rand.Rand) {
 }
 
 func (s *sending) untilAcknowledged(p rocketmq.Producer, id int, sequence uint64, queue int, body []byte) {
+	// The client gives a message its unique key when it first sends it, and leaves it when there is one.
+	message := primitive.NewMessage(s.topic, body)
+	message.Queue = &primitive.MessageQueue{Topic: s.topic, BrokerName: s.broker, QueueId: queue}
 	for {
-		message := primitive.NewMessage(s.topic, body)
-		message.Queue = &primitive.MessageQueue{Topic: s.topic, BrokerName: s.broker, QueueId: queue}
 		s.attempts.Add(1)
 		result, err := p.SendSync(s.lives.current(), message)
 		if err != nil || result.Status != primitive.SendOK {

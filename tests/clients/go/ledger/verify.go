@@ -82,14 +82,18 @@ func verify(namesrv, topic, file string) (map[string]any, error) {
 		}
 	}
 	duplicates := 0
-	for _, copies := range a.copies {
+	for message, copies := range a.copies {
 		duplicates += copies - 1
+		if copies > 1 {
+			a.problem("%d/%d is there %d times", message[0], message[1], copies)
+		}
 	}
 	transactions, err := verifyTransactions(namesrv, topic, file)
 	if err != nil {
 		return nil, err
 	}
-	ok := transactions["ok"] == true && lost == 0 && a.corrupted == 0 && a.moved == 0 && a.unordered == 0 && twice == 0 && a.acknowledged > 0
+	ok := transactions["ok"] == true && lost == 0 && a.corrupted == 0 && a.moved == 0 && a.unordered == 0 && twice == 0 && duplicates == 0 &&
+		a.acknowledged > 0
 	return map[string]any{
 		"ok": ok, "acknowledged": a.acknowledged, "found": a.found, "lost": lost, "corrupted": a.corrupted,
 		"moved": a.moved, "unordered": a.unordered, "offsetsGivenTwice": twice, "duplicates": duplicates,
