@@ -2,10 +2,9 @@
 //! move it forward, or make it jump.
 
 use std::fmt::Debug;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use rustix::time::{ClockId, clock_gettime};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Wall-clock time in milliseconds since the Unix epoch. It may jump in either direction, as real clocks do;
 /// whoever needs order takes the maximum of what it has seen.
@@ -19,6 +18,9 @@ pub trait Clock: Debug + Send + Sync + 'static {
         self.now_ms()
     }
 }
+
+/// What the operating system's spans of time are counted from.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The operating system's clock.
 #[derive(Debug, Default, Clone, Copy)]
@@ -34,9 +36,9 @@ impl Clock for SystemClock {
     }
 
     fn elapsed_ms(&self) -> i64 {
-        // A few milliseconds coarse, and a fraction of what a precise one costs, which matters where it is read for each message.
-        let since_boot = clock_gettime(ClockId::MonotonicCoarse);
-        since_boot.tv_sec * 1_000 + since_boot.tv_nsec / 1_000_000
+        let elapsed = ORIGIN.elapsed();
+        // Seconds since the process began fit.
+        elapsed.as_secs() as i64 * 1_000 + i64::from(elapsed.subsec_millis())
     }
 }
 

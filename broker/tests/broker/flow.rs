@@ -130,7 +130,7 @@ fn a_disk_that_is_slow_all_the_time_is_not_given_more_than_it_takes_at_once() {
         rig.pump();
         answer.try_recv().unwrap().unwrap();
     };
-    for _ in 0..40 {
+    for _ in 0..160 {
         commit(900);
     }
     assert_eq!(rig.broker.flow_stats().pressure.commit_ms, 900);
@@ -148,7 +148,7 @@ fn a_disk_that_is_slow_all_the_time_is_not_given_more_than_it_takes_at_once() {
     rig.pump();
     first.try_recv().unwrap().unwrap();
     // Fast again, it takes all there is.
-    for _ in 0..40 {
+    for _ in 0..160 {
         commit(1);
     }
     let all: Vec<_> = (0..4).map(|_| begin(&rig, big("orders", 1 << 20))).collect();

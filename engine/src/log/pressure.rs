@@ -9,7 +9,7 @@
 //! it belongs to, so nobody ever seems to wait for longer than it does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use crate::clock::Clock;
 
@@ -17,6 +17,8 @@ use crate::clock::Clock;
 const PARTS: u64 = 16;
 /// A new measurement counts for one in so many.
 const SMOOTHING: i64 = 4;
+/// One group in so many is measured: reading the clock for each would be felt by lone appends.
+const MEASURED_EVERY: u32 = 4;
 
 /// How busy the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,7 +27,7 @@ pub struct Pressure {
     pub in_flight_bytes: u64,
     /// How long the oldest of them has been on its way; 0 if there is none.
     pub oldest_ms: u64,
-    /// How long appends took lately from their arrival until they were durable, the oldest of each group, smoothed.
+    /// How long appends took lately from their arrival until they were durable: the oldest of every fourth group, smoothed.
     pub commit_ms: u64,
 }
 
@@ -38,6 +40,7 @@ pub(super) struct Meter {
     writing_bytes: AtomicU64,
     writing_since_ms: AtomicI64,
     commit_parts: AtomicU64,
+    groups: AtomicU32,
 }
 
 impl Meter {
@@ -49,6 +52,7 @@ impl Meter {
             writing_bytes: AtomicU64::new(0),
             writing_since_ms: AtomicI64::new(0),
             commit_parts: AtomicU64::new(0),
+            groups: AtomicU32::new(0),
         }
     }
 
@@ -72,6 +76,17 @@ impl Meter {
 
     /// So many of the bytes that were taken are durable.
     pub(super) fn committed(&self, bytes: u64) {
+        let group = self.groups.load(Ordering::Relaxed);
+        self.groups.store(group.wrapping_add(1), Ordering::Relaxed);
+        if group.is_multiple_of(MEASURED_EVERY) {
+            self.measure();
+        }
+        let left = self.writing_bytes.load(Ordering::Relaxed).saturating_sub(bytes);
+        self.writing_bytes.store(left, Ordering::Release);
+    }
+
+    /// Takes in how long the oldest of the bytes that were taken has been on its way.
+    fn measure(&self) {
         let took_ms = self.clock.elapsed_ms() - self.writing_since_ms.load(Ordering::Relaxed);
         let before = self.commit_parts.load(Ordering::Relaxed);
         let change = took_ms.max(0).saturating_mul(PARTS as i64) - before as i64;
@@ -79,8 +94,6 @@ impl Meter {
         let step = change / SMOOTHING + change.signum();
         self.commit_parts
             .store(before.saturating_add_signed(step), Ordering::Relaxed);
-        let left = self.writing_bytes.load(Ordering::Relaxed).saturating_sub(bytes);
-        self.writing_bytes.store(left, Ordering::Release);
     }
 
     /// Nothing that was taken is left, durable or refused.
@@ -151,7 +164,7 @@ mod tests {
         let clock = Arc::new(ManualClock::new(0));
         let meter = Meter::new(clock.clone());
         for took_ms in [1_000, 3] {
-            for _ in 0..40 {
+            for _ in 0..40 * MEASURED_EVERY {
                 meter.waits(true, 1);
                 meter.taken();
                 clock.advance(took_ms);
