@@ -17,7 +17,7 @@ use super::sending::Sending;
 use super::{SendDone, SendRequest};
 use crate::broker::Broker;
 use crate::name;
-use crate::property::{self, Names, Properties, REAL_QID};
+use crate::property::{self, Names, Properties, REAL_QID, TIMER_OUT_MS};
 
 impl Broker {
     /// How many sends are remembered, see [`BrokerOptions::retried_send_ids_max`](crate::BrokerOptions::retried_send_ids_max).
@@ -67,6 +67,7 @@ impl Broker {
                 position,
                 "a send that was tried again is answered with its first place"
             );
+            self.recall_first(&mut sending, &places);
             return sending.answer(&places);
         }
         if self.state.recent.replace(id) {
@@ -74,6 +75,14 @@ impl Broker {
         }
         sending.wake_writer();
         sending.append_to(&self.engine);
+    }
+
+    /// A delay that counts from the send has another end by now: what recalls the message is made of the first one's.
+    fn recall_first<D>(&self, sending: &mut Sending<D>, places: &[Place]) {
+        let due_ms = places.first().and_then(|place| place.due_ms);
+        if let Some(due_ms) = due_ms {
+            sending.recall_at(&self.options.broker_name, due_ms);
+        }
     }
 
     /// Where the messages are that lie one behind the other from `position` on, if they are those of a send. Reads from the disk what
@@ -92,6 +101,7 @@ impl Broker {
                 position,
                 queue_id: queue_id(&first),
                 queue_offset: first.queue_offset(),
+                due_ms: first.property(TIMER_OUT_MS).and_then(|ms| ms.parse().ok()),
             });
             position += u64::from(first.size_bytes());
         }
@@ -105,6 +115,8 @@ pub(super) struct Place {
     pub(super) position: u64,
     pub(super) queue_id: u32,
     pub(super) queue_offset: u64,
+    /// When it is to be delivered, if it waits for that.
+    pub(super) due_ms: Option<i64>,
 }
 
 /// The queue that the sender of a message was told.

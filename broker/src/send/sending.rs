@@ -15,6 +15,8 @@ use kourou_engine::{AppendDone, AppendError, Appended, Engine};
 use super::once::Place;
 use super::recent::{RecentSends, Waiter};
 use super::{SendError, SendReceipt};
+use crate::property::REAL_TOPIC;
+use crate::timer::RecallHandle;
 
 /// Memory for properties that is kept for the next send; what grew beyond it is given back.
 const KEPT_PROPERTIES_SIZE_BYTES_MAX: usize = 4 * 1024;
@@ -165,6 +167,20 @@ impl<D: SendDone> AppendDone for Sending<D> {
 }
 
 impl<D> Sending<D> {
+    /// Makes the recall handle, if there is one, that of a message which is due then.
+    pub(super) fn recall_at(&mut self, broker_name: &str, due_ms: i64) {
+        let topic = self
+            .records
+            .views()
+            .next()
+            .and_then(|record| record.property(REAL_TOPIC));
+        if let (false, Some(topic)) = (self.receipt.recall_handle.is_empty(), topic) {
+            self.receipt.recall_handle.clear();
+            let id = &self.receipt.transaction_id;
+            RecallHandle::push(&mut self.receipt.recall_handle, topic, broker_name, due_ms, id);
+        }
+    }
+
     /// Tells whoever keeps ids how this send ended. Returns who waited for that.
     fn told_recent(&mut self, outcome: &Result<&[Appended], AppendError>) -> Vec<Waiter> {
         let (Some(id), Some(recent)) = (self.id.take(), &self.recent) else {
