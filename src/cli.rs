@@ -215,6 +215,31 @@ pub(crate) enum Group {
         #[command(flatten)]
         target: Target,
     },
+    /// Set where a group goes on in a topic, whether its consumers are connected or not
+    Reset {
+        group: String,
+        /// The topic
+        #[arg(long, value_name = "TOPIC")]
+        topic: String,
+        /// earliest, latest, an offset (with --queue), an age as 90s, 15m, 2h or 3d, or a time in UTC as 2026-08-01T12:00
+        #[arg(long, value_name = "PLACE")]
+        to: String,
+        /// One queue only
+        #[arg(long, value_name = "N")]
+        queue: Option<i32>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Give a group the offsets of another
+    Clone {
+        from: String,
+        to: String,
+        /// This topic only
+        #[arg(long, value_name = "TOPIC")]
+        topic: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 /// Which command a set of server flags is for.

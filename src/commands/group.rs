@@ -10,7 +10,7 @@ use kourou_proto::{RequestCode, ResponseCode};
 use serde::Serialize;
 
 use super::cluster::{Cluster, masters, request};
-use super::when;
+use super::{reset, when};
 use crate::cli::{Group, Target};
 use crate::output::{Paint, Table, counted, number, print_json, print_line, print_table};
 
@@ -18,6 +18,19 @@ pub(super) async fn run(group: Group) -> Result<()> {
     match group {
         Group::List { target } => list(&target).await,
         Group::Show { group, target } => show(&group, &target).await,
+        Group::Reset {
+            group,
+            topic,
+            to,
+            queue,
+            target,
+        } => reset::reset(&group, &topic, &to, queue, &target).await,
+        Group::Clone {
+            from,
+            to,
+            topic,
+            target,
+        } => reset::clone(&from, &to, topic.as_deref(), &target).await,
     }
 }
 

@@ -7,6 +7,7 @@ mod find;
 mod group;
 mod message;
 mod produce;
+mod reset;
 mod topic;
 mod when;
 

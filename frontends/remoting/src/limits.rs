@@ -54,6 +54,8 @@ pub(crate) const BACKLOG: i32 = 1024;
 pub(crate) const READ_SIZE_BYTES_MIN: usize = 8 * 1024;
 /// See [`READ_SIZE_BYTES_MIN`].
 pub(crate) const READ_SIZE_BYTES_MAX: usize = 256 * 1024;
+/// Reads of a connection that was silent before it takes a buffer for them.
+pub(crate) const READS_ASIDE: u8 = 2;
 /// Silence after which a connection gives its buffers back.
 pub(crate) const REST_AFTER: Duration = Duration::from_secs(1);
 /// Frames that one connection handles before it lets others run.

@@ -140,7 +140,7 @@ pub(crate) async fn accept<H, F>(
         let shutdown = shutdown.clone();
         match listener.threads.as_ref().zip(thread) {
             None => {
-                let driver = Driver::new(stream, connection, handler);
+                let driver = Box::new(Driver::new(stream, connection, handler));
                 tasks.spawn(drive(driver, port, limits.drain, shutdown));
             }
             Some((threads, at)) => {
@@ -155,7 +155,8 @@ pub(crate) async fn accept<H, F>(
                     // Registered anew, with the thread that runs this.
                     match TcpStream::from_std(stream) {
                         Ok(stream) => {
-                            let driver = Driver::new(stream, connection, handler);
+                            // A future keeps what is moved through it in each place; a box is moved for less.
+                            let driver = Box::new(Driver::new(stream, connection, handler));
                             drive(driver, port, limits.drain, shutdown).await;
                         }
                         Err(error) => tracing::warn!(%peer, port, %error, "a connection cannot be served"),
@@ -171,7 +172,7 @@ pub(crate) async fn accept<H, F>(
 }
 
 async fn drive<H: Handler>(
-    mut driver: Driver<TcpStream, H>,
+    mut driver: Box<Driver<TcpStream, H>>,
     port: &'static str,
     drain: Duration,
     shutdown: CancellationToken,

@@ -24,10 +24,11 @@ pub(super) fn hold(
     }
     let port = Arc::clone(port);
     let deadline = Instant::now() + hold_for;
-    tokio::spawn(async move { wait(&port, request, empty, deadline, reply).await });
+    // Not within another future, which would keep all of this a second time for as long as the pull is held.
+    tokio::spawn(wait(port, request, empty, deadline, reply));
 }
 
-async fn wait(port: &Arc<Port>, request: PullRequest, mut empty: Empty, deadline: Instant, reply: ReplyTo) {
+async fn wait(port: Arc<Port>, request: PullRequest, mut empty: Empty, deadline: Instant, reply: ReplyTo) {
     let connection = Arc::clone(reply.connection());
     let mut last = false;
     while !last {
@@ -57,7 +58,7 @@ async fn wait(port: &Arc<Port>, request: PullRequest, mut empty: Empty, deadline
                 empty = again;
                 tokio::task::consume_budget().await;
             }
-            outcome => return pull::finish(port, outcome, reply),
+            outcome => return pull::finish(&port, outcome, reply),
         }
     }
 }

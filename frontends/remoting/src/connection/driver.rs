@@ -2,22 +2,23 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use kourou_proto::{Command, FrameDecoder, FrameError, FrameLimits, HeaderError};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::write_queue::WriteQueue;
 use super::{Connection, Outgoing};
 use crate::broker_port::Sent;
-use crate::limits::{FRAMES_PER_TURN_MAX, READ_SIZE_BYTES_MAX, READ_SIZE_BYTES_MIN, REST_AFTER};
+use crate::limits::{FRAMES_PER_TURN_MAX, READ_SIZE_BYTES_MAX, READ_SIZE_BYTES_MIN, READS_ASIDE, REST_AFTER};
 
 /// What a connection's commands are handed to. Called on the connection's task: must not block.
 pub(crate) trait Handler: Send + Unpin {
@@ -74,6 +75,8 @@ pub(crate) struct Driver<S, H: Handler> {
     undecoded: bool,
     seen_first_byte: bool,
     read_size_bytes: usize,
+    /// How many reads there may be before the connection gets a buffer of its own.
+    reads_aside: u8,
     /// The command that was read last.
     command: Command,
     output: WriteQueue,
@@ -108,6 +111,7 @@ where
             undecoded: false,
             seen_first_byte: false,
             read_size_bytes: READ_SIZE_BYTES_MIN,
+            reads_aside: READS_ASIDE,
             command: Command::default(),
             output: WriteQueue::default(),
             batch: Vec::new(),
@@ -228,11 +232,19 @@ where
 
     /// Reads once. True if anything came.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
-        if self.input.capacity() - self.input.len() < self.read_size_bytes / 2 {
-            self.input.reserve(self.read_size_bytes);
-        }
-        let room = self.input.capacity() - self.input.len();
-        match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
+        let (polled, room) = if self.reads_aside > 0 {
+            (self.poll_read_aside(cx), READ_SIZE_BYTES_MIN)
+        } else {
+            if self.input.capacity() - self.input.len() < self.read_size_bytes / 2 {
+                self.input.reserve(self.read_size_bytes);
+            }
+            let room = self.input.capacity() - self.input.len();
+            (
+                poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input),
+                room,
+            )
+        };
+        match polled {
             Poll::Ready(Ok(0)) if self.input.is_empty() => Err(Closed::ByPeer),
             Poll::Ready(Ok(0)) => Err(Closed::InsideFrame),
             Poll::Ready(Ok(count)) => {
@@ -253,12 +265,23 @@ where
         }
     }
 
+    /// Reads by way of the stack: a connection that only asks to be told of something later takes no buffer for it.
+    fn poll_read_aside(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [MaybeUninit::<u8>::uninit(); READ_SIZE_BYTES_MIN];
+        let mut read = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        self.reads_aside -= 1;
+        self.input.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
+    }
+
     /// Gives every buffer back, if nothing is under way. Whether it did.
     fn rest(&mut self) -> bool {
         let quiet = self.input.is_empty() && self.connection.in_flight.load(Ordering::Relaxed) == 0;
         if quiet {
             self.input = BytesMut::new();
             self.read_size_bytes = READ_SIZE_BYTES_MIN;
+            self.reads_aside = READS_ASIDE;
             self.command = Command::default();
             self.output.shrink();
             self.batch = Vec::new();
