@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::memory_disk::MemoryDisk;
-use crate::requests::{QUEUES, TOPIC};
+use crate::requests::{QUEUES, TOPIC, key_places, renew_keys};
 
 /// An answer that takes longer than this many turns never comes.
 const TURNS_MAX: usize = 100_000;
@@ -40,6 +40,8 @@ pub struct Lockstep {
     address: SocketAddr,
     shutdown: CancellationToken,
     peers: Vec<Peer>,
+    /// The number of the next message that is sent.
+    next_key: u32,
 }
 
 impl Lockstep {
@@ -73,6 +75,7 @@ impl Lockstep {
             address,
             shutdown,
             peers: connect(address, requests)?,
+            next_key: 0,
         })
     }
 
@@ -99,10 +102,11 @@ impl Lockstep {
             runtime,
             broker,
             peers,
+            next_key,
             ..
         } = self;
         for peer in &mut *peers {
-            peer.ask()?;
+            peer.ask(next_key)?;
         }
         runtime.block_on(async {
             for _ in 0..TURNS_MAX {
@@ -210,6 +214,8 @@ struct Peer {
     stream: TcpStream,
     /// What it writes in each round.
     request: Vec<u8>,
+    /// Where the messages' unique keys are in it.
+    keys: Vec<usize>,
     answers: usize,
     unread: usize,
     buffer: Vec<u8>,
@@ -228,6 +234,7 @@ impl Peer {
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
+            keys: key_places(&request),
             request,
             answers,
             unread: 0,
@@ -238,8 +245,9 @@ impl Peer {
         })
     }
 
-    fn ask(&mut self) -> io::Result<()> {
+    fn ask(&mut self, next_key: &mut u32) -> io::Result<()> {
         self.unread = self.answers;
+        renew_keys(&mut self.request, &self.keys, next_key);
         // Far less than a socket's buffer holds, so it goes as a whole or something is wrong.
         let written = self.stream.write(&self.request)?;
         if written < self.request.len() {

@@ -16,12 +16,36 @@ pub const TAG: &str = "TagA";
 /// See [`TAG`].
 pub const OTHER_TAG: &str = "TagB";
 
+/// The unique key of every message that is sent. One after the other they are no retries of each other, so whoever writes a request
+/// fills its last [`KEY_DIGITS`] with other digits first, see [`renew_keys`].
+const UNIQUE_KEY: &str = "7F00000100002A139A5E2B3C4D5E0001";
+const KEY_DIGITS: usize = 8;
+
+/// Where in a request as it travels the digits are that make each message's unique key its own.
+pub fn key_places(wire: &[u8]) -> Vec<usize> {
+    memchr::memmem::find_iter(wire, UNIQUE_KEY)
+        .map(|at| at + UNIQUE_KEY.len() - KEY_DIGITS)
+        .collect()
+}
+
+/// Gives each message a unique key that was not used before; `next` counts them.
+pub fn renew_keys(wire: &mut [u8], places: &[usize], next: &mut u32) {
+    for place in places {
+        let mut rest = *next;
+        for digit in wire[*place..*place + KEY_DIGITS].iter_mut().rev() {
+            *digit = b"0123456789ABCDEF"[(rest & 15) as usize];
+            rest >>= 4;
+        }
+        *next += 1;
+    }
+}
+
 /// The client has sent its subscription in the request.
 const SUBSCRIPTION: i32 = 4;
 
 /// The properties of a message as the Java client makes them, with this tag.
 pub fn properties(tag: &str) -> String {
-    format!("UNIQ_KEY\u{1}7F00000100002A139A5E2B3C4D5E0001\u{2}WAIT\u{1}true\u{2}TAGS\u{1}{tag}\u{2}")
+    format!("UNIQ_KEY\u{1}{UNIQUE_KEY}\u{2}WAIT\u{1}true\u{2}TAGS\u{1}{tag}\u{2}")
 }
 
 /// The header of a send of one message.
