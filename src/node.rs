@@ -143,6 +143,11 @@ impl Node {
             .map(|_| bind(settings, settings.broker_port, "broker-port"))
             .transpose()?;
         let (name_port, broker_port) = (name_port.flatten(), broker_port.flatten());
+        #[cfg(feature = "grpc")]
+        let grpc_port = match opened {
+            Some(_) => bind(settings, settings.grpc_port, "grpc-port")?,
+            None => None,
+        };
         let limits = kourou_remoting::Limits::default();
         let count = settings.io_threads.unwrap_or_else(io_threads);
         let io_threads = Arc::new(IoThreads::start(count).context("threads for connections")?);
@@ -155,6 +160,18 @@ impl Node {
             };
             welcome.broker = Some(opened.lines(settings, broker_port.is_some(), remote.clone()));
             let broker = opened.broker;
+            #[cfg(feature = "grpc")]
+            if let Some(listener) = grpc_port {
+                welcome.grpc = Some(listener.local_addr()?.to_string());
+                let options = kourou_grpc::Options {
+                    threads: io_threads.handles().to_vec(),
+                    ..kourou_grpc::Options::default()
+                };
+                let shutdown = frontends.shutdown.clone();
+                frontends
+                    .tasks
+                    .spawn(kourou_grpc::serve(listener, broker.clone(), options, shutdown));
+            }
             self.announce(
                 &broker,
                 NameServers {

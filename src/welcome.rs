@@ -11,6 +11,8 @@ pub(crate) struct Welcome {
     pub(crate) took: Duration,
     pub(crate) name_server: Option<String>,
     pub(crate) broker: Option<BrokerLines>,
+    /// Where gRPC clients are served.
+    pub(crate) grpc: Option<String>,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,9 @@ impl Welcome {
             return out;
         };
         line("broker", &broker.place(paint));
+        if let Some(address) = &self.grpc {
+            line("grpc", address);
+        }
         if !broker.registers_with.is_empty() {
             line("registers at", &broker.registers_with.join(", "));
         }
@@ -156,6 +161,7 @@ mod tests {
             took: Duration::from_millis(12),
             name_server: Some("127.0.0.1:9876".to_owned()),
             broker: Some(broker()),
+            grpc: Some("127.0.0.1:8081".to_owned()),
         };
         let expected = concat!(
             "kourou ",
@@ -163,6 +169,7 @@ mod tests {
             " is up after 12 ms\n",
             "  name server  127.0.0.1:9876\n",
             "  broker       127.0.0.1:10911  kourou in DefaultCluster\n",
+            "  grpc         127.0.0.1:8081\n",
             "  data         ./kourou-data  new\n",
             "  durability   durable: a send is answered once it is on the disk  pwrite, O_DIRECT + DSYNC\n",
         );
@@ -184,6 +191,7 @@ mod tests {
             took: Duration::ZERO,
             name_server: None,
             broker: Some(lines),
+            grpc: None,
         }
         .render(Paint::PLAIN);
         for part in [

@@ -20,6 +20,8 @@ fn kourou() -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
         command.env_remove(name);
     }
+    // These tests run beside each other; the usual port is there once.
+    command.env("KOUROU_GRPC_PORT", "0");
     command
 }
 

@@ -20,8 +20,9 @@ pub(super) async fn run(topic: Topic) -> Result<()> {
         Topic::Create {
             topic,
             queues,
+            message_type,
             target,
-        } => create(&topic, queues, &target).await,
+        } => create(&topic, queues, message_type.as_deref(), &target).await,
         Topic::List { all, target } => list(all, &target).await,
         Topic::Show { topic, target } => show(&topic, &target).await,
     }
@@ -34,12 +35,13 @@ struct CreatedJson<'a> {
     brokers: Vec<&'a str>,
 }
 
-async fn create(topic: &str, queues: u32, target: &Target) -> Result<()> {
+async fn create(topic: &str, queues: u32, message_type: Option<&str>, target: &Target) -> Result<()> {
     name::check_topic(topic).with_context(|| format!("topic '{topic}'"))?;
     let cluster = Cluster::of(target);
     let info = cluster.info().await?;
     let masters = masters(&info)?;
     let count = i32::try_from(queues).unwrap_or(i32::MAX);
+    let attributes = message_type.map(|name| format!("+message.type={}", name.to_ascii_uppercase()));
     let header = CreateTopicHeader {
         topic,
         default_topic: name::AUTO_CREATE_TOPIC,
@@ -49,7 +51,7 @@ async fn create(topic: &str, queues: u32, target: &Target) -> Result<()> {
         topic_filter_type: "SINGLE_TAG",
         topic_sys_flag: Some(0),
         order: false,
-        attributes: None,
+        attributes: attributes.as_deref(),
         force: None,
     };
     for (_, address) in &masters {

@@ -158,7 +158,7 @@ pub(crate) static KEYS: &[Key] = &[
         short: None,
         value: "PORT",
         default: "8081",
-        help: "Reserved for gRPC; nothing listens there in this version",
+        help: "gRPC, for the clients of RocketMQ 5, TCP; 0 switches it off",
         apache: None,
         parts: BROKER,
         set: |settings, text| port(&mut settings.grpc_port, text),

@@ -14,28 +14,35 @@ pub(crate) mod broker;
 pub(crate) mod programs;
 pub(crate) mod wire;
 
-/// Ports of a name server and a broker that were free a moment ago.
+/// Ports of a name server, a broker and its gRPC endpoint that were free a moment ago.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
     pub(crate) namesrv: u16,
     pub(crate) broker: u16,
+    pub(crate) grpc: u16,
 }
 
 impl Ports {
     pub(crate) fn free() -> Result<Self> {
-        // Both are held until both are known, so that they differ.
+        // All are held until all are known, so that they differ.
         let listeners = [
+            TcpListener::bind("127.0.0.1:0")?,
             TcpListener::bind("127.0.0.1:0")?,
             TcpListener::bind("127.0.0.1:0")?,
         ];
         Ok(Self {
             namesrv: listeners[0].local_addr()?.port(),
             broker: listeners[1].local_addr()?.port(),
+            grpc: listeners[2].local_addr()?.port(),
         })
     }
 
     pub(crate) fn namesrv_addr(&self) -> String {
         format!("127.0.0.1:{}", self.namesrv)
+    }
+
+    pub(crate) fn grpc_addr(&self) -> String {
+        format!("127.0.0.1:{}", self.grpc)
     }
 
     pub(crate) fn broker_addr(&self) -> String {

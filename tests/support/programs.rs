@@ -149,6 +149,8 @@ pub(crate) fn java(line: JavaLine) -> Result<Option<Program>> {
         say(&format!(
             "building the {name} cases with Maven (the first time it downloads the client)"
         ));
+        // Jars that are no longer asked for would still be on the class path.
+        let _ = fs::remove_dir_all(out.join("lib"));
         let status = Command::new("mvn")
             .args(["-q", "-B", "-ntp", "package"])
             .arg(format!("-Dout={}", out.display()))
@@ -178,15 +180,23 @@ pub(crate) fn java(line: JavaLine) -> Result<Option<Program>> {
 
 /// The Go cases, or `None` if they cannot be built here and need not be.
 pub(crate) fn go() -> Result<Option<Program>> {
-    Ok(go_binary("cases")?.map(|path| Program {
+    Ok(go_binary("go", "cases")?.map(|path| Program {
         name: "go".to_owned(),
+        command: vec![path.display().to_string()],
+    }))
+}
+
+/// The cases of the gRPC client for Go, or `None` if they cannot be built here and need not be.
+pub(crate) fn go_grpc() -> Result<Option<Program>> {
+    Ok(go_binary("go-grpc", ".")?.map(|path| Program {
+        name: "go-grpc".to_owned(),
         command: vec![path.display().to_string()],
     }))
 }
 
 /// The witness of the kill test, or `None` if it cannot be built here and need not be.
 pub(crate) fn ledger() -> Result<Option<PathBuf>> {
-    go_binary("ledger")
+    go_binary("go", "ledger")
 }
 
 /// Runs the tests that a Go package has of its own, if Go is here.
@@ -203,23 +213,24 @@ pub(crate) fn go_test(package: &str) -> Result<()> {
     Ok(())
 }
 
-fn go_binary(name: &str) -> Result<Option<PathBuf>> {
+/// Builds the program in the folder `name` of a Go module.
+fn go_binary(module: &str, name: &str) -> Result<Option<PathBuf>> {
     if !toolchain("go", "version")? {
         return Ok(None);
     }
-    let out = programs_folder().join("go");
+    let out = programs_folder().join(module);
     fs::create_dir_all(&out)?;
-    let binary = out.join(name);
+    let binary = out.join(if name == "." { module } else { name });
     if !binary.exists() {
         say(&format!(
-            "building the Go program {name} (the first time it downloads the client)"
+            "building the Go program {module}/{name} (the first time it downloads the client)"
         ));
     }
     let status = Command::new("go")
         .args(["build", "-o"])
         .arg(&binary)
         .arg(format!("./{name}"))
-        .current_dir(clients_folder().join("go"))
+        .current_dir(clients_folder().join(module))
         .stdin(Stdio::null())
         .status()
         .context("running go build")?;

@@ -8,6 +8,7 @@ mod remembered;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use ask::{Answer, AnswerDone, AskError, OffsetsReset, Question, QuestionKind};
 pub(crate) use heartbeat::{SYS_FLAG_UNIT, SYS_FLAG_UNIT_SUBSCRIBED};
@@ -15,6 +16,12 @@ pub(crate) use registry::{ClientRegistry, Subscribed, Subscription};
 pub(crate) use remembered::RememberedSubscriptions;
 
 use crate::transaction::TransactionCheck;
+
+/// A number for a channel: no other of this process has or had it, whichever frontend it belongs to.
+pub fn next_channel_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// A connection, as a frontend has it. Calls come from any thread and must not block.
 pub trait ClientChannel: Debug + Send + Sync + 'static {

@@ -50,6 +50,11 @@ impl IoThreads {
         Ok(started)
     }
 
+    /// The runtimes of the threads, for frontends that spread their connections themselves.
+    pub fn handles(&self) -> &[Handle] {
+        &self.runtimes
+    }
+
     /// How many threads there are.
     pub(crate) fn count(&self) -> usize {
         self.runtimes.len()

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use kourou_broker::client::next_channel_id;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -55,13 +55,6 @@ impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
         Self { tcp, threads: None }
     }
-}
-
-static NEXT_CONNECTION_ID: AtomicU64 = AtomicU64::new(1);
-
-/// A number that no other connection of this process has.
-pub(crate) fn next_connection_id() -> u64 {
-    NEXT_CONNECTION_ID.fetch_add(1, Ordering::Relaxed)
 }
 
 /// How long to wait after the system refused a connection for want of descriptors or memory.
@@ -134,7 +127,7 @@ pub(crate) async fn accept<H, F>(
         }
         // A port on all of IPv6 sees IPv4 peers as mapped addresses; messages shall carry what the peer calls itself.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let connection = Connection::new(next_connection_id(), peer, limits);
+        let connection = Connection::new(next_channel_id(), peer, limits);
         let thread = listener.threads.as_ref().map(|threads| threads.next());
         let handler = new_handler(&connection, thread);
         let shutdown = shutdown.clone();

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kourou_broker::client::next_channel_id;
 use kourou_proto::Command;
 use kourou_proto::remoting::header::FLAG_ONEWAY;
 use tokio::net::TcpStream;
@@ -17,7 +18,6 @@ use super::error::ClientError;
 use super::pending::Pending;
 use crate::connection::{Connection, Driver, Handler};
 use crate::limits::Limits;
-use crate::listener::next_connection_id;
 use crate::refusal::not_supported;
 
 /// A connection to a broker or a name server. Clones share it; it is closed when the last one is dropped.
@@ -64,7 +64,7 @@ impl Link {
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let peer = stream.peer_addr().map_err(failed)?;
-        let connection = Connection::new(next_connection_id(), peer, Limits::default());
+        let connection = Connection::new(next_channel_id(), peer, Limits::default());
         let pending = Arc::new(Pending::default());
         let handler = Answers {
             address: address.to_owned(),

@@ -14,7 +14,7 @@ import org.apache.rocketmq.common.message.MessageExt;
  * the broker carries them across.
  */
 final class Cross {
-    private static final int MESSAGES = 40;
+    static final int MESSAGES = 40;
 
     private Cross() {}
 
@@ -53,7 +53,7 @@ final class Cross {
     }
 
     /** Message i: one of five tags, two keys, two properties, and a body of i * 1,000 bytes and a few. */
-    private static Message message(String topic, int i) {
+    static Message message(String topic, int i) {
         String body = "\u4f60\u597d " + i + " " + "0123456789".repeat(i * 100);
         Message message = new Message(topic, "tag\u03a9" + i % 5, Sending.bytes(body));
         message.setKeys("\u8ba2\u5355" + i + " key" + i);

@@ -18,7 +18,7 @@ import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
 
 /**
- * {@code cases.Main --namesrv HOST:PORT --suffix NAME [--jobs N] [--timeout-s N] CASE...}
+ * {@code cases.Main --namesrv HOST:PORT [--grpc HOST:PORT] --suffix NAME [--jobs N] [--timeout-s N] CASE...}
  *
  * <p>Runs the named cases ({@code all} for every one that needs nobody's help) and prints a line of JSON for each.
  * Exits with 1 if one failed. Suffixes keep the topics and groups of runs apart.
@@ -39,6 +39,7 @@ public final class Main {
         System.setProperty("rocketmq.client.unlockDelayTimeMills", "1000");
 
         String namesrv = "127.0.0.1:9876";
+        String grpc = "127.0.0.1:8081";
         String suffix = Long.toString(System.currentTimeMillis(), 36);
         int jobs = 4;
         int timeoutS = 90;
@@ -46,6 +47,7 @@ public final class Main {
         for (int i = 0; i < args.length; i++) {
             switch (args[i]) {
                 case "--namesrv" -> namesrv = args[++i];
+                case "--grpc" -> grpc = args[++i];
                 case "--suffix" -> suffix = args[++i];
                 case "--jobs" -> jobs = Integer.parseInt(args[++i]);
                 case "--timeout-s" -> timeoutS = Integer.parseInt(args[++i]);
@@ -74,6 +76,7 @@ public final class Main {
         Offsets.registerRestart(known);
         Cross.register(known);
         Surviving.register(known);
+        Api.registerGrpc(known);
 
         Map<String, Case> chosen = new LinkedHashMap<>();
         for (String name : names) {
@@ -86,21 +89,21 @@ public final class Main {
                 System.exit(2);
             }
         }
-        int failed = run(chosen, namesrv, suffix, jobs, timeoutS);
+        int failed = run(chosen, new Place(namesrv, grpc, suffix), jobs, timeoutS);
         if (System.getenv("KEEP_CLIENT_LOGS") == null) {
             delete(work);
         }
         Runtime.getRuntime().halt(failed == 0 ? 0 : 1);
     }
 
-    private static int run(Map<String, Case> chosen, String namesrv, String suffix, int jobs, int timeoutS)
+    private static int run(Map<String, Case> chosen, Place place, int jobs, int timeoutS)
             throws InterruptedException {
         int failed = 0;
         ExecutorService pool = daemons(jobs);
         List<Future<Boolean>> together = new ArrayList<>();
         for (Map.Entry<String, Case> entry : chosen.entrySet()) {
             if (!ALONE.contains(entry.getKey())) {
-                together.add(pool.submit(() -> one(entry.getKey(), entry.getValue(), namesrv, suffix, timeoutS)));
+                together.add(pool.submit(() -> one(entry.getKey(), entry.getValue(), place, timeoutS)));
             }
         }
         for (Future<Boolean> result : together) {
@@ -108,17 +111,17 @@ public final class Main {
         }
         for (String name : ALONE) {
             if (chosen.containsKey(name)) {
-                failed += one(name, chosen.get(name), namesrv, suffix, timeoutS) ? 0 : 1;
+                failed += one(name, chosen.get(name), place, timeoutS) ? 0 : 1;
             }
         }
         return failed;
     }
 
-    private static boolean one(String name, Case subject, String namesrv, String suffix, int timeoutS) {
+    private static boolean one(String name, Case subject, Place place, int timeoutS) {
         long start = System.nanoTime();
         ExecutorService thread = daemons(1);
         Map<String, Object> line = Json.object("case", name, "ok", false, "ms", 0L);
-        try (Run run = new Run(namesrv, suffix)) {
+        try (Run run = new Run(place.namesrv(), place.grpc(), place.suffix())) {
             Future<Object> result = thread.submit(() -> subject.run(run));
             try {
                 Object detail = result.get(timeoutS, TimeUnit.SECONDS);
@@ -144,6 +147,9 @@ public final class Main {
         System.out.println(Json.write(line));
         return Boolean.TRUE.equals(line.get("ok"));
     }
+
+    /** Which broker, and what keeps this run's names apart from those of others. */
+    private record Place(String namesrv, String grpc, String suffix) {}
 
     private static boolean passed(Future<Boolean> result) throws InterruptedException {
         try {

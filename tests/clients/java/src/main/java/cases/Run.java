@@ -26,16 +26,23 @@ final class Run implements AutoCloseable {
     private static final AtomicInteger INSTANCES = new AtomicInteger();
 
     private final String namesrv;
+    private final String grpc;
     private final String suffix;
     private final Deque<Runnable> shutdowns = new ArrayDeque<>();
 
-    Run(String namesrv, String suffix) {
+    Run(String namesrv, String grpc, String suffix) {
         this.namesrv = namesrv;
+        this.grpc = grpc;
         this.suffix = suffix;
     }
 
     String name(String label) {
         return label + "_" + suffix;
+    }
+
+    /** Where the broker serves gRPC. */
+    String grpc() {
+        return grpc;
     }
 
     /** A started producer. It does not retry: a send that fails is the case's to see. */
@@ -195,7 +202,8 @@ final class Run implements AutoCloseable {
         client.setInstanceName("i" + ProcessHandle.current().pid() + "_" + INSTANCES.incrementAndGet());
     }
 
-    private void closing(Runnable shutdown) {
+    /** To be done when the case ends, before what was said earlier. */
+    void closing(Runnable shutdown) {
         synchronized (shutdowns) {
             shutdowns.push(shutdown);
         }

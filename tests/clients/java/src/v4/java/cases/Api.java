@@ -15,6 +15,9 @@ final class Api {
     /** This line has no cases of its own. */
     static void register(Map<String, Case> cases) {}
 
+    /** The 4.9.x line has no gRPC client beside it. */
+    static void registerGrpc(Map<String, Case> cases) {}
+
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues);
     }

@@ -21,6 +21,11 @@ final class Api {
         Pop.register(cases);
     }
 
+    /** Those that need a gRPC endpoint. */
+    static void registerGrpc(Map<String, Case> cases) {
+        GrpcProducing.register(cases);
+    }
+
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues, Collections.emptyMap());
     }

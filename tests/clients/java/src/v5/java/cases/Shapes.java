@@ -33,7 +33,7 @@ final class Shapes {
         cases.put("quota", Shapes::quota);
     }
 
-    private static void topic(Run run, DefaultMQProducer producer, String topic, int queues, String name, String value)
+    static void topic(Run run, DefaultMQProducer producer, String topic, int queues, String name, String value)
             throws Exception {
         // The producer's own call leaves attributes out.
         producer.getDefaultMQProducerImpl().getMqClientFactory().getMQAdminImpl()

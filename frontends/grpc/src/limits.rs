@@ -1,0 +1,88 @@
+//! Bounds of the port, of one connection and of one client. Everything a peer can make us remember is counted against one of them.
+
+use std::time::Duration;
+
+/// How much the port gives to its peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest request message.
+    pub request_size_bytes_max: usize,
+    /// Requests and streams of one connection at a time; HTTP/2 tells the peer.
+    pub requests_max: u32,
+    /// Bytes of requests of one connection that are being read or worked on. A request that goes beyond it is refused.
+    pub requests_size_bytes_max: usize,
+    /// Connections of the port. Beyond the bound a new one is closed at once.
+    pub connections_max: usize,
+    /// Clients that are remembered, by client id. Beyond the bound the settings of a new one are refused.
+    pub clients_max: usize,
+    /// Telemetry streams of one client. The newest is the one that it is told things by; beyond the bound the oldest ends.
+    pub streams_per_client_max: usize,
+    /// Commands that wait on one Telemetry stream. Beyond the bound a command is dropped.
+    pub commands_max: usize,
+    /// Topics that a producer, or topics that a consumer may name in its settings.
+    pub topics_per_client_max: usize,
+    /// Messages of one send.
+    pub messages_per_send_max: usize,
+    /// Time without any request or stream after which a connection is closed.
+    pub idle: Duration,
+    /// Time without a request after which a client that has no stream is forgotten.
+    pub client_expiry: Duration,
+    /// How long answers may still be written when the port shuts down.
+    pub drain: Duration,
+    /// Reads from disk that run at the same time.
+    pub cold_reads_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_size_bytes_max: 16 * 1024 * 1024,
+            requests_max: 1024,
+            requests_size_bytes_max: 32 * 1024 * 1024,
+            connections_max: 65_536,
+            clients_max: 65_536,
+            streams_per_client_max: 8,
+            commands_max: 64,
+            topics_per_client_max: 1_024,
+            messages_per_send_max: 1_024,
+            idle: Duration::from_secs(120),
+            client_expiry: Duration::from_secs(120),
+            drain: Duration::from_secs(5),
+            cold_reads_max: 16,
+        }
+    }
+}
+
+/// What a message may have. The v2 protocol's numbers, as Apache's proxy has them by default.
+pub(crate) mod message {
+    use std::time::Duration;
+
+    /// User properties.
+    pub(crate) const USER_PROPERTIES_MAX: usize = 128;
+    /// Bytes of names and values of user properties, tag and keys.
+    pub(crate) const PROPERTIES_SIZE_BYTES_MAX: usize = 16 * 1024;
+    /// Bytes of a message group, exclusive.
+    pub(crate) const GROUP_SIZE_BYTES_END: usize = 64;
+    /// How long a transaction may be undecided before its producer is asked.
+    pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(3_600);
+}
+
+/// Longest client id, in bytes.
+pub(crate) const CLIENT_ID_SIZE_BYTES_MAX: usize = 512;
+/// Longest header list of a request.
+pub(crate) const HEADERS_SIZE_BYTES_MAX: u32 = 32 * 1024;
+/// HTTP/2 flow control: what a peer may send of one request before we have read it, and of all of a connection.
+pub(crate) const STREAM_WINDOW_SIZE_BYTES: u32 = 1024 * 1024;
+/// See [`STREAM_WINDOW_SIZE_BYTES`].
+pub(crate) const CONNECTION_WINDOW_SIZE_BYTES: u32 = 4 * 1024 * 1024;
+/// HTTP/2 pings find out that a peer is gone: how often, and how long the answer may take.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(60);
+/// See [`PING_INTERVAL`].
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often idle connections and forgotten clients are looked for.
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// Messages of one answer.
+pub(crate) const BATCH_MAX: i32 = 32;
+/// The longest long poll.
+pub(crate) const POLL_MAX: Duration = Duration::from_secs(20);

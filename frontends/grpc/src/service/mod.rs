@@ -1,0 +1,131 @@
+//! The messaging service: each call, turned into calls of the broker. What is refused is told inside a successful answer, as clients
+//! expect it.
+
+mod clients;
+mod offsets;
+mod pull;
+mod route;
+mod send;
+mod transaction;
+
+use std::sync::Arc;
+
+use tonic::codegen::BoxStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::caller::Caller;
+use crate::clients::telemetry;
+use crate::port::Port;
+use crate::wire::v2::messaging_service_server::MessagingService;
+use crate::wire::v2::{
+    EndTransactionRequest, EndTransactionResponse, GetOffsetRequest, GetOffsetResponse, HeartbeatRequest,
+    HeartbeatResponse, NotifyClientTerminationRequest, NotifyClientTerminationResponse, PullMessageRequest,
+    PullMessageResponse, QueryAssignmentRequest, QueryAssignmentResponse, QueryOffsetRequest,
+    QueryOffsetResponse, QueryRouteRequest, QueryRouteResponse, SendMessageRequest, SendMessageResponse,
+    TelemetryCommand, UpdateOffsetRequest, UpdateOffsetResponse,
+};
+
+/// The service.
+#[derive(Debug, Clone)]
+pub(crate) struct Messaging {
+    pub(crate) port: Arc<Port>,
+}
+
+fn refused<A: Default>(say: impl FnOnce(&mut A)) -> A {
+    let mut answer = A::default();
+    say(&mut answer);
+    answer
+}
+
+/// Answers with what the call says, or with its refusal as the answer's status.
+macro_rules! answer {
+    ($answer:ident, $request:ident, $caller:ident => $call:expr) => {{
+        let made = match Caller::of(&$request) {
+            Ok($caller) => $call,
+            Err(refusal) => Err(refusal),
+        };
+        Ok(Response::new(made.unwrap_or_else(|refusal| {
+            refused(|answer: &mut $answer| answer.status = Some(refusal.into()))
+        })))
+    }};
+}
+
+#[tonic::async_trait]
+impl MessagingService for Messaging {
+    async fn telemetry(
+        &self,
+        request: Request<Streaming<TelemetryCommand>>,
+    ) -> Result<Response<BoxStream<TelemetryCommand>>, Status> {
+        Ok(Response::new(Box::pin(telemetry(&self.port, request))))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<HeartbeatRequest>,
+    ) -> Result<Response<HeartbeatResponse>, Status> {
+        answer!(HeartbeatResponse, request, caller => clients::heartbeat(&self.port, &caller, request.get_ref()))
+    }
+
+    async fn notify_client_termination(
+        &self,
+        request: Request<NotifyClientTerminationRequest>,
+    ) -> Result<Response<NotifyClientTerminationResponse>, Status> {
+        answer!(NotifyClientTerminationResponse, request, caller => clients::terminate(&self.port, &caller))
+    }
+
+    async fn query_route(
+        &self,
+        request: Request<QueryRouteRequest>,
+    ) -> Result<Response<QueryRouteResponse>, Status> {
+        answer!(QueryRouteResponse, request, _caller => route::route(&self.port, request.get_ref()))
+    }
+
+    async fn query_assignment(
+        &self,
+        request: Request<QueryAssignmentRequest>,
+    ) -> Result<Response<QueryAssignmentResponse>, Status> {
+        answer!(QueryAssignmentResponse, request, _caller => route::assignment(&self.port, request.get_ref()))
+    }
+
+    async fn send_message(
+        &self,
+        request: Request<SendMessageRequest>,
+    ) -> Result<Response<SendMessageResponse>, Status> {
+        answer!(SendMessageResponse, request, caller => send::send(&self.port, &caller, request).await)
+    }
+
+    async fn end_transaction(
+        &self,
+        request: Request<EndTransactionRequest>,
+    ) -> Result<Response<EndTransactionResponse>, Status> {
+        answer!(EndTransactionResponse, request, _caller => transaction::end(&self.port, request.get_ref()).await)
+    }
+
+    async fn pull_message(
+        &self,
+        request: Request<PullMessageRequest>,
+    ) -> Result<Response<BoxStream<PullMessageResponse>>, Status> {
+        Ok(Response::new(pull::pull(&self.port, request)))
+    }
+
+    async fn update_offset(
+        &self,
+        request: Request<UpdateOffsetRequest>,
+    ) -> Result<Response<UpdateOffsetResponse>, Status> {
+        answer!(UpdateOffsetResponse, request, _caller => offsets::update(&self.port, request.get_ref()).await)
+    }
+
+    async fn get_offset(
+        &self,
+        request: Request<GetOffsetRequest>,
+    ) -> Result<Response<GetOffsetResponse>, Status> {
+        answer!(GetOffsetResponse, request, _caller => offsets::get(&self.port, request.get_ref()))
+    }
+
+    async fn query_offset(
+        &self,
+        request: Request<QueryOffsetRequest>,
+    ) -> Result<Response<QueryOffsetResponse>, Status> {
+        answer!(QueryOffsetResponse, request, _caller => offsets::query(&self.port, request.get_ref()))
+    }
+}

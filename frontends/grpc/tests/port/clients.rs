@@ -1,0 +1,116 @@
+//! Clients in the broker's registry: there as soon as their settings are, gone when their stream is.
+
+use std::time::Instant;
+
+use kourou_broker::client::ConsumeType;
+use kourou_grpc::wire::v2::{
+    ClientType, Code, FilterExpression, FilterType, HeartbeatRequest, NotifyClientTerminationRequest,
+    Settings, Subscription, SubscriptionEntry, settings::PubSub,
+};
+
+use crate::support::{TIMEOUT, Telemetry, code, named, node, publishing};
+
+fn subscribing(expression: &str, kind: FilterType) -> Settings {
+    Settings {
+        client_type: Some(ClientType::PushConsumer.into()),
+        pub_sub: Some(PubSub::Subscription(Subscription {
+            group: named("g"),
+            subscriptions: vec![SubscriptionEntry {
+                topic: named("t"),
+                expression: Some(FilterExpression {
+                    r#type: kind.into(),
+                    expression: expression.to_owned(),
+                }),
+            }],
+            ..Subscription::default()
+        })),
+        ..Settings::default()
+    }
+}
+
+async fn until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < TIMEOUT);
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_producer_is_there_while_its_stream_is() {
+    let node = node().await;
+    let mut client = node.client("producer-1").await;
+    let beat = HeartbeatRequest {
+        group: None,
+        client_type: ClientType::Producer.into(),
+    };
+    let answer = client.heartbeat(beat.clone()).await.unwrap().into_inner();
+    assert_eq!(code(&answer.status), Code::UnrecognizedClientType);
+
+    let mut telemetry = Telemetry::open(&mut client).await;
+    let settings = telemetry.settle(publishing(&["t"])).await.unwrap();
+    assert!(matches!(
+        settings.pub_sub,
+        Some(PubSub::Publishing(publishing)) if publishing.max_body_size == 4 << 20 && publishing.topics.len() == 1
+    ));
+    let members = node.broker.producer_connections("t");
+    assert_eq!(&*members[0].client_id, "producer-1");
+
+    // A second stream takes the place of the first; either one's end is not the client's.
+    let mut second = Telemetry::open(&mut client).await;
+    second.settle(publishing(&["t"])).await.unwrap();
+    drop(telemetry);
+    let answer = client.heartbeat(beat.clone()).await.unwrap().into_inner();
+    assert_eq!(code(&answer.status), Code::Ok);
+    assert_eq!(node.broker.producer_connections("t").len(), 1);
+    drop(second);
+    until(|| node.broker.producer_connections("t").is_empty()).await;
+    // It may be on its way back.
+    let answer = client.heartbeat(beat).await.unwrap().into_inner();
+    assert_eq!(code(&answer.status), Code::Ok);
+    assert_eq!(node.broker.producer_connections("t").len(), 1);
+}
+
+#[tokio::test]
+async fn a_consumer_is_in_its_group_until_it_says_that_it_ends() {
+    let node = node().await;
+    let mut client = node.client("consumer-1").await;
+    let mut telemetry = Telemetry::open(&mut client).await;
+    let settings = telemetry
+        .settle(subscribing("a || b", FilterType::Tag))
+        .await
+        .unwrap();
+    let policy = settings.backoff_policy.unwrap();
+    assert!(policy.strategy.is_some() && policy.max_attempts == 17);
+    let members = node.broker.consumer_connections("g").unwrap();
+    assert_eq!(
+        (members.clients.len(), members.consume_type),
+        (1, ConsumeType::Passively)
+    );
+    assert_eq!(members.subscriptions[0].tags, ["a", "b"]);
+    assert_eq!(node.broker.consumer_ids("g").len(), 1);
+
+    let ends = NotifyClientTerminationRequest { group: named("g") };
+    let answer = client.notify_client_termination(ends).await.unwrap().into_inner();
+    assert_eq!(code(&answer.status), Code::Ok);
+    assert!(node.broker.consumer_ids("g").is_empty());
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_taken_end_the_stream() {
+    let node = node().await;
+    let mut client = node.client("c").await;
+    for settings in [
+        Settings::default(),
+        publishing(&["a b"]),
+        subscribing("a >", FilterType::Sql),
+    ] {
+        let mut telemetry = Telemetry::open(&mut client).await;
+        let status = telemetry.settle(settings).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    }
+    let mut nobody = node.client("").await;
+    let mut telemetry = Telemetry::open(&mut nobody).await;
+    let command = telemetry.hear().await.unwrap();
+    assert_eq!(code(&command.status), Code::ClientIdRequired);
+}

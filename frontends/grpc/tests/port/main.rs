@@ -1,0 +1,11 @@
+//! The port as clients meet it, on a broker whose disk is simulated.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod clients;
+mod hostile;
+mod offsets;
+mod routes;
+mod sends;
+mod support;
+mod transactions;

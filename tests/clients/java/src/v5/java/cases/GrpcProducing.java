@@ -1,0 +1,249 @@
+package cases;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Queue;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import org.apache.rocketmq.client.apis.ClientConfiguration;
+import org.apache.rocketmq.client.apis.ClientException;
+import org.apache.rocketmq.client.apis.ClientServiceProvider;
+import org.apache.rocketmq.client.apis.message.Message;
+import org.apache.rocketmq.client.apis.message.MessageBuilder;
+import org.apache.rocketmq.client.apis.producer.Producer;
+import org.apache.rocketmq.client.apis.producer.ProducerBuilder;
+import org.apache.rocketmq.client.apis.producer.SendReceipt;
+import org.apache.rocketmq.client.apis.producer.Transaction;
+import org.apache.rocketmq.client.apis.producer.TransactionChecker;
+import org.apache.rocketmq.client.apis.producer.TransactionResolution;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.message.MessageExt;
+
+/**
+ * The gRPC client sends, the remoting client looks at what lies on the broker. Topics are made by remoting, as the gRPC client
+ * makes none.
+ */
+final class GrpcProducing {
+    private static final ClientServiceProvider GRPC = ClientServiceProvider.loadService();
+
+    private GrpcProducing() {}
+
+    static void register(Map<String, Case> cases) {
+        cases.put("grpc-topics", GrpcProducing::topics);
+        cases.put("grpc-send", GrpcProducing::send);
+        cases.put("grpc-async", GrpcProducing::async);
+        cases.put("grpc-fifo", GrpcProducing::fifo);
+        cases.put("grpc-delay", GrpcProducing::delay);
+        cases.put("grpc-transactions", GrpcProducing::transactions);
+        cases.put("grpc-refused", GrpcProducing::refused);
+        cases.put("grpc-read-go", run -> {
+            crossed(run, run.name("grpc_cross_go"));
+            ordered(run, run.name("grpc_fifo_go"));
+            return decided(run, run.name("grpc_transactions_go"));
+        });
+    }
+
+    /** The topics that programs in other languages send to. */
+    private static Object topics(Run run) throws Exception {
+        DefaultMQProducer admin = run.producer();
+        topic(run, admin, run.name("grpc_cross_go"), 4, "NORMAL");
+        topic(run, admin, run.name("grpc_fifo_go"), 4, "FIFO");
+        topic(run, admin, run.name("grpc_transactions_go"), 2, "TRANSACTION");
+        return Json.object("topics", 3);
+    }
+
+    private static Object send(Run run) throws Exception {
+        String topic = run.name("grpc_cross_java");
+        topic(run, run.producer(), topic, 4, "NORMAL");
+        Producer producer = start(run, builder(run, topic));
+        Map<String, String> ids = new HashMap<>();
+        for (int i = 0; i < Cross.MESSAGES; i++) {
+            SendReceipt receipt = producer.send(message(Cross.message(topic, i)));
+            ids.put(Integer.toString(i), receipt.getMessageId().toString());
+        }
+        Map<String, MessageExt> found = crossed(run, topic);
+        ids.forEach((index, id) -> Check.equal(id, found.get(index).getMsgId(), "message id of " + index));
+        return Json.object("messages", found.size());
+    }
+
+    private static Object async(Run run) throws Exception {
+        String topic = run.name("grpc_async");
+        int count = 2_000;
+        run.topic(run.producer(), topic, 4);
+        Producer producer = start(run, builder(run, topic));
+        List<CompletableFuture<SendReceipt>> sends = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            sends.add(producer.sendAsync(plain(topic).setBody(Sending.bytes("async " + i)).build()));
+        }
+        for (CompletableFuture<SendReceipt> sent : sends) {
+            sent.get();
+        }
+        List<MessageExt> found = Log.read(run, topic, count);
+        Check.equal(count, Sending.bodies(found).size(), "different bodies");
+        Check.equal(count, found.size(), "messages in the log");
+        return Json.object("messages", count);
+    }
+
+    private static Object fifo(Run run) throws Exception {
+        String topic = run.name("grpc_fifo_java");
+        topic(run, run.producer(), topic, 4, "FIFO");
+        Producer producer = start(run, builder(run, topic));
+        for (int i = 0; i < 100; i++) {
+            String group = "group " + i % 5;
+            producer.send(plain(topic).setMessageGroup(group).setBody(Sending.bytes(group + " " + i)).build());
+        }
+        return ordered(run, topic);
+    }
+
+    private static Object delay(Run run) throws Exception {
+        String topic = run.name("grpc_delay");
+        topic(run, run.producer(), topic, 1, "DELAY");
+        Producer producer = start(run, builder(run, topic));
+        long due = System.currentTimeMillis() + 2_000;
+        producer.send(plain(topic).setDeliveryTimestamp(due).setBody(Sending.bytes("later")).build());
+        MessageExt found = Log.read(run, topic, 1).get(0);
+        Check.equal("later", Sending.text(found), "body");
+        long late = found.getStoreTimestamp() - due;
+        Check.that(late >= 0, "delivered " + -late + " ms early");
+        return Json.object("lateMs", late);
+    }
+
+    private static Object transactions(Run run) throws Exception {
+        String topic = run.name("grpc_transactions_java");
+        topic(run, run.producer(), topic, 2, "TRANSACTION");
+        Queue<String> asked = new ConcurrentLinkedQueue<>();
+        TransactionChecker checker = view -> {
+            byte[] body = new byte[view.getBody().remaining()];
+            view.getBody().get(body);
+            String text = new String(body);
+            asked.add(text);
+            return text.contains("commit") ? TransactionResolution.COMMIT : TransactionResolution.ROLLBACK;
+        };
+        Producer producer = start(run, builder(run, topic).setTransactionChecker(checker));
+        for (int i = 0; i < 20; i++) {
+            String body = List.of("commit", "rollback", "late commit", "late rollback").get(i % 4) + " " + i;
+            Transaction transaction = producer.beginTransaction();
+            producer.send(plain(topic).setKeys("key" + i).setBody(Sending.bytes(body)).build(), transaction);
+            if (body.startsWith("commit")) {
+                transaction.commit();
+            } else if (body.startsWith("rollback")) {
+                transaction.rollback();
+            }
+        }
+        Run.await(() -> "10 transactions to be asked for, now " + asked, () -> asked.size() >= 10);
+        Object detail = decided(run, topic);
+        asked.forEach(body -> Check.that(body.startsWith("late"), "asked for " + body));
+        return detail;
+    }
+
+    private static Object refused(Run run) throws Exception {
+        DefaultMQProducer admin = run.producer();
+        String topic = run.name("grpc_refused");
+        topic(run, admin, topic, 1, "NORMAL");
+        // Its client gives up by another exception, after trying for a while.
+        Check.thrown(IllegalStateException.class, "a producer of a topic that does not exist",
+                () -> builder(run, run.name("grpc_nowhere")).build());
+        Producer producer = start(run, builder(run, topic));
+        Check.thrown(IllegalArgumentException.class, "an ordered message to a normal topic",
+                () -> producer.send(plain(topic).setMessageGroup("g").setBody(new byte[] {1}).build()));
+        Check.thrown(ClientException.class, "a body of more than 4 MiB",
+                () -> producer.send(plain(topic).setBody(new byte[(4 << 20) + 1]).build()));
+        Check.thrown(ClientException.class, "a name that is reserved",
+                () -> producer.send(plain(topic).addProperty("UNIQ_KEY", "x").setBody(new byte[] {1}).build()));
+        producer.send(plain(topic).setBody(new byte[4 << 20]).build());
+        Check.equal(4 << 20, Log.read(run, topic, 1).get(0).getBody().length, "the largest body");
+        return Json.object("refused", 4);
+    }
+
+    /** What a gRPC client has sent by the rule of {@link Cross}, as the remoting client finds it. */
+    private static Map<String, MessageExt> crossed(Run run, String topic) throws Exception {
+        Map<String, MessageExt> found = new HashMap<>();
+        for (MessageExt one : Log.read(run, topic, Cross.MESSAGES)) {
+            Check.that(found.put(one.getUserProperty("index"), one) == null, one.getUserProperty("index") + " is there twice");
+        }
+        Check.equal(Cross.MESSAGES, found.size(), "messages");
+        for (int i = 0; i < Cross.MESSAGES; i++) {
+            org.apache.rocketmq.common.message.Message wanted = Cross.message(topic, i);
+            MessageExt one = found.get(Integer.toString(i));
+            Check.that(Arrays.equals(wanted.getBody(), one.getBody()), "the body of " + i + " changed on its way");
+            Check.equal(wanted.getTags(), one.getTags(), "tags of " + i);
+            Check.equal(wanted.getKeys(), one.getKeys(), "keys of " + i);
+            Check.equal(wanted.getUserProperty("\u540d"), one.getUserProperty("\u540d"), "property of " + i);
+        }
+        return found;
+    }
+
+    /** Each message group in one queue, in order: bodies are "group N I" with a growing I. */
+    private static Object ordered(Run run, String topic) throws Exception {
+        Map<String, Integer> queues = new TreeMap<>();
+        Map<String, Integer> last = new HashMap<>();
+        for (MessageExt message : Log.read(run, topic, 100)) {
+            String[] words = Sending.text(message).split(" ");
+            String group = words[0] + " " + words[1];
+            Check.equal(group, message.getProperty("__SHARDINGKEY"), "message group");
+            Check.equal(message.getQueueId(), queues.computeIfAbsent(group, first -> message.getQueueId()), "queue");
+            int index = Integer.parseInt(words[2]);
+            Check.that(index > last.getOrDefault(group, -1), Sending.text(message) + " after " + last.get(group));
+            last.put(group, index);
+        }
+        Check.equal(5, queues.size(), "message groups");
+        return Json.object("queues", queues.toString());
+    }
+
+    /** Of 20 transactions those are there that were committed, at once or when asked for. */
+    private static Object decided(Run run, String topic) throws Exception {
+        List<MessageExt> found = Log.read(run, topic, 10);
+        TreeSet<String> wanted = new TreeSet<>();
+        for (int i = 0; i < 20; i += 4) {
+            wanted.addAll(List.of("commit " + i, "late commit " + (i + 2)));
+        }
+        Check.equal(wanted, new TreeSet<>(Sending.bodies(found)), "what was committed");
+        Check.equal(wanted.size(), found.size(), "messages in the log");
+        return Json.object("committed", found.size());
+    }
+
+    private static Message message(org.apache.rocketmq.common.message.Message from) {
+        MessageBuilder builder = plain(from.getTopic()).setBody(from.getBody()).setTag(from.getTags())
+                .setKeys(from.getKeys().split(" "));
+        for (String name : List.of("index", "\u540d")) {
+            builder.addProperty(name, from.getUserProperty(name));
+        }
+        return builder.build();
+    }
+
+    private static MessageBuilder plain(String topic) {
+        return GRPC.newMessageBuilder().setTopic(topic);
+    }
+
+    static ClientConfiguration configuration(Run run) {
+        return ClientConfiguration.newBuilder().setEndpoints(run.grpc()).enableSsl(false)
+                .setRequestTimeout(Duration.ofSeconds(10)).build();
+    }
+
+    private static ProducerBuilder builder(Run run, String topic) {
+        return GRPC.newProducerBuilder().setClientConfiguration(configuration(run)).setTopics(topic).setMaxAttempts(1);
+    }
+
+    private static Producer start(Run run, ProducerBuilder builder) throws Exception {
+        Producer producer = builder.build();
+        run.closing(() -> {
+            try {
+                producer.close();
+            } catch (Exception failure) {
+                throw new IllegalStateException(failure);
+            }
+        });
+        return producer;
+    }
+
+    private static void topic(Run run, DefaultMQProducer admin, String topic, int queues, String type)
+            throws Exception {
+        Shapes.topic(run, admin, topic, queues, "message.type", type);
+    }
+}
