@@ -393,6 +393,30 @@ fn groups_go_on_where_they_were_and_show_their_lag() {
     server.lines(&["consume", "work", "--group", "g", "--count", "6"], "");
     assert_eq!(lag(&server), 0);
 
+    // Back to the beginning, with nobody online; another group goes on from there.
+    let set = server.json(
+        &["group", "reset", "g", "--topic", "work", "--to", "earliest"],
+        "",
+    );
+    assert_eq!(
+        set.iter()
+            .map(|queue| queue["offset"].as_i64().unwrap())
+            .sum::<i64>(),
+        0
+    );
+    assert_eq!(set.len(), 3);
+    server.lines(&["consume", "work", "--group", "g", "--count", "10"], "");
+    assert_eq!(lag(&server), 0);
+    server.lines(&["group", "clone", "g", "copy", "--topic", "work"], "");
+    let copied = server.json(&["group", "show", "copy"], "");
+    assert_eq!(
+        copied
+            .iter()
+            .map(|queue| queue["lag"].as_i64().unwrap())
+            .sum::<i64>(),
+        0
+    );
+
     let queues = server.json(&["topic", "show", "work"], "");
     assert_eq!(queues.len(), 3);
     assert_eq!(
