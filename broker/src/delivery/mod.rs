@@ -17,7 +17,7 @@
 //! leaves it out or delivered again, never both, and attempts are counted exactly. It is appended again rather than handed out again
 //! where it lies because that is what clients look for: a consumer that goes back to pulling pulls the retry topic.
 //!
-//! Consumers in order get the same messages again instead, where they lie, with their count beside them; see [`order`].
+//! Consumers in order get the same messages again instead, where they lie, with their count beside them: `order.rs`.
 
 mod end;
 mod error;

@@ -116,14 +116,22 @@ impl Link {
             address: self.inner.address.clone(),
             timeout,
         };
-        timeout_at(deadline, self.inner.connection.room())
-            .await
-            .map_err(|_| timed_out())?;
-        let (sender, answer) = oneshot::channel();
-        let opaque = self.start(request, move |answer| {
-            // A caller that no longer waits does not mind.
-            let _ = sender.send(answer);
-        })?;
+        let (opaque, answer) = loop {
+            timeout_at(deadline, self.inner.connection.room())
+                .await
+                .map_err(|_| timed_out())?;
+            let (sender, answer) = oneshot::channel();
+            let started = self.start(request.clone(), move |answer| {
+                // A caller that no longer waits does not mind.
+                let _ = sender.send(answer);
+            });
+            match started {
+                Ok(opaque) => break (opaque, answer),
+                // Whoever waited beside this one was quicker, and took the room.
+                Err(ClientError::Congested { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        };
         let _cancel = Cancel::new(&self.inner.pending, opaque);
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => Ok(answer),
