@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 use kourou_engine::ReadError;
-use kourou_engine::record::{
-    EncodedRecord, NAME_END, RecordDraft, RecordView, SYS_FLAG_TRANSACTION_MASK, VALUE_END, state,
-};
+use kourou_engine::record::{EncodedRecord, NAME_END, RecordView, VALUE_END, state};
 
 use super::record;
 use super::retry::{RETRY_OF, RetryKind, RetryOf, first_topic};
 use super::table::Overdue;
+use crate::again::AGAIN_LIMITS;
 use crate::broker::Broker;
 use crate::group::GroupConfig;
 use crate::name;
@@ -213,25 +212,10 @@ impl Broker {
             pop_ms: delivery.pop_ms,
         };
         property::push(&mut text, RETRY_OF, of.write().as_bytes());
-        let record = RecordDraft {
-            topic,
-            queue_id: 0,
-            flag: message.flag(),
-            sys_flag: message.sys_flag() & !SYS_FLAG_TRANSACTION_MASK,
-            born_ms: message.born_ms(),
-            born_host: message.born_host(),
-            store_host: self.options.store_host,
-            reconsume_times: message.reconsume_times().saturating_add(1),
-            // Tells those who apply it to look for the property. Positions are far from 2^63.
-            prepared_transaction_offset: i64::try_from(message.position()).unwrap_or(0),
-            body: message.body(),
-            properties: &text,
-        };
-        // What was stored once is stored again, even if the limit is lower by now.
-        let limits = kourou_engine::record::Limits {
-            body_size_bytes_max: usize::MAX,
-        };
-        Ok(record.encode_within(&limits)?)
+        // That it names a record tells those who apply it to look for the property.
+        let mut record = self.stored_again(message, topic, 0, &text);
+        record.reconsume_times = record.reconsume_times.saturating_add(1);
+        Ok(record.encode_within(&AGAIN_LIMITS)?)
     }
 }
 

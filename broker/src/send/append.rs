@@ -231,19 +231,7 @@ impl Broker {
             (Cow::Borrowed(&*place.topic), place.queue_id)
         };
         self.check_properties_size(text.len())?;
-        let record = RecordDraft {
-            topic: &topic,
-            queue_id,
-            flag: request.flag,
-            sys_flag: flags,
-            born_ms: request.born_ms,
-            born_host: request.born_host,
-            store_host: self.options.store_host,
-            reconsume_times: request.reconsume_times,
-            prepared_transaction_offset: 0,
-            body: &request.body,
-            properties: text,
-        };
+        let record = self.draft(request, (&topic, queue_id), flags, text);
         sending
             .records
             .push(&record, &self.record_limits())
@@ -313,25 +301,15 @@ impl Broker {
         place: &Place<'_>,
         records: &mut EncodedRecords,
     ) -> Result<(), SendError> {
-        let limits = &self.options.limits;
         self.check_batch_size(request)?;
         let record_limits = self.record_limits();
-        for message in batch::messages(&request.body, limits.batch_messages_max) {
+        let flags = sys_flag(request, place);
+        for message in self.messages_of_batch(request) {
             let message = message?;
-            self.check_properties_size(message.properties.len())?;
-            self.check_not_timed(message.properties)?;
             let record = RecordDraft {
-                topic: &place.topic,
-                queue_id: place.queue_id,
                 flag: message.flag,
-                sys_flag: sys_flag(request, place),
-                born_ms: request.born_ms,
-                born_host: request.born_host,
-                store_host: self.options.store_host,
-                reconsume_times: request.reconsume_times,
-                prepared_transaction_offset: 0,
                 body: message.body,
-                properties: message.properties,
+                ..self.draft(request, (&place.topic, place.queue_id), flags, message.properties)
             };
             records
                 .push(&record, &record_limits)
@@ -354,10 +332,8 @@ impl Broker {
     ) -> Result<(), SendError> {
         self.check_batch_size(request)?;
         let mut count = 0_u32;
-        for message in batch::messages(&request.body, self.options.limits.batch_messages_max) {
-            let message = message?;
-            self.check_properties_size(message.properties.len())?;
-            self.check_not_timed(message.properties)?;
+        for message in self.messages_of_batch(request) {
+            message?;
             count += 1;
         }
         if count == 0 {
@@ -368,23 +344,48 @@ impl Broker {
         text.extend_from_slice(&self.stamp);
         property::push(text, INNER_NUM, count.to_string().as_bytes());
         self.check_properties_size(text.len())?;
-        let record = RecordDraft {
-            topic: &place.topic,
-            queue_id: place.queue_id,
+        let flags = sys_flag(request, place) | SYS_FLAG_INNER_BATCH | SYS_FLAG_NEED_UNWRAP;
+        let record = self.draft(request, (&place.topic, place.queue_id), flags, text);
+        sending
+            .records
+            .push(&record, &self.record_limits())
+            .map_err(SendError::Illegal)
+    }
+
+    /// The messages of a batch, each checked by itself.
+    fn messages_of_batch<'a>(
+        &self,
+        request: &'a SendRequest<'_>,
+    ) -> impl Iterator<Item = Result<batch::BatchMessage<'a>, SendError>> {
+        batch::messages(&request.body, self.options.limits.batch_messages_max).map(|message| {
+            let message = message?;
+            self.check_properties_size(message.properties.len())?;
+            self.check_not_timed(message.properties)?;
+            Ok(message)
+        })
+    }
+
+    /// What a send becomes at a topic's queue.
+    fn draft<'a>(
+        &self,
+        request: &'a SendRequest<'_>,
+        (topic, queue_id): (&'a str, u32),
+        sys_flag: i32,
+        properties: &'a [u8],
+    ) -> RecordDraft<'a> {
+        RecordDraft {
+            topic,
+            queue_id,
             flag: request.flag,
-            sys_flag: sys_flag(request, place) | SYS_FLAG_INNER_BATCH | SYS_FLAG_NEED_UNWRAP,
+            sys_flag,
             born_ms: request.born_ms,
             born_host: request.born_host,
             store_host: self.options.store_host,
             reconsume_times: request.reconsume_times,
             prepared_transaction_offset: 0,
             body: &request.body,
-            properties: text,
-        };
-        sending
-            .records
-            .push(&record, &self.record_limits())
-            .map_err(SendError::Illegal)
+            properties,
+        }
     }
 
     fn check_batch_size(&self, request: &SendRequest<'_>) -> Result<(), BatchError> {

@@ -14,6 +14,7 @@ mod append;
 mod batch;
 mod check;
 mod once;
+mod patience;
 mod recent;
 mod sending;
 
@@ -27,6 +28,7 @@ use kourou_engine::record::EncodeError;
 use thiserror::Error;
 
 pub use batch::BatchError;
+pub use patience::DiskPatience;
 pub(crate) use recent::RecentSends;
 pub use sending::{SendDone, Sending};
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kourou_engine::record::{EncodedRecord, RecordDraft, RecordView, SYS_FLAG_TRANSACTION_MASK};
+use kourou_engine::record::{EncodedRecord, RecordView};
 
 use super::{SendBackError, SendBackRequest};
+use crate::again::AGAIN_LIMITS;
 use crate::broker::Broker;
 use crate::client::SYS_FLAG_UNIT_SUBSCRIBED;
 use crate::name::{self, SCHEDULE_TOPIC};
@@ -174,23 +175,12 @@ impl Broker {
         } else {
             (topic, queue_id)
         };
-        let record = RecordDraft {
-            topic: stored_topic,
-            queue_id: stored_queue,
-            flag: origin.flag(),
-            sys_flag: origin.sys_flag() & !SYS_FLAG_TRANSACTION_MASK,
-            born_ms: origin.born_ms(),
-            born_host: origin.born_host(),
-            store_host: self.options.store_host,
-            reconsume_times: origin.reconsume_times().saturating_add(1),
-            prepared_transaction_offset: 0,
-            body: origin.body(),
-            properties: &text,
-        };
-        // What was stored once is stored again, even if the limit is lower by now.
-        let limits = kourou_engine::record::Limits {
-            body_size_bytes_max: usize::MAX,
-        };
-        record.encode_within(&limits).map_err(SendBackError::Illegal)
+        let mut record = self.stored_again(origin, stored_topic, stored_queue, &text);
+        record.reconsume_times = record.reconsume_times.saturating_add(1);
+        // It ends nothing.
+        record.prepared_transaction_offset = 0;
+        record
+            .encode_within(&AGAIN_LIMITS)
+            .map_err(SendBackError::Illegal)
     }
 }

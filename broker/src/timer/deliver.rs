@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kourou_engine::record::{
-    EncodeError, EncodedRecords, RecordDraft, RecordError, RecordView, SYS_FLAG_TRANSACTION_MASK,
-};
+use kourou_engine::record::{EncodeError, EncodedRecords, RecordError, RecordView};
 use kourou_engine::{IndexEntry, ReadError};
 
 use super::sorted::Timer;
+use crate::again::AGAIN_LIMITS;
 use crate::broker::Broker;
 use crate::name::TIMER_TOPIC;
 use crate::property::{self, REAL_QID, REAL_TOPIC};
@@ -72,7 +71,7 @@ impl Broker {
             }
             let put = read
                 .map_err(Undeliverable::Read)
-                .and_then(|bytes| self.put_delivery(&mut together.records, position, &bytes, now_ms));
+                .and_then(|bytes| self.put_delivery(&mut together.records, &bytes, now_ms));
             match put {
                 Ok(()) => together.positions.push(position),
                 Err(why) => {
@@ -138,12 +137,11 @@ impl Broker {
         });
     }
 
-    /// Puts the record that delivers the delayed message at `position` into `records`: the same message, under its real topic.
+    /// Puts the record that delivers the delayed message in `bytes` into `records`: the same message, under its real topic.
     /// Its properties stay as they are, those that delayed it included.
     fn put_delivery(
         &self,
         records: &mut EncodedRecords,
-        position: u64,
         bytes: &[u8],
         now_ms: i64,
     ) -> Result<(), Undeliverable> {
@@ -165,24 +163,9 @@ impl Broker {
                 properties = &more;
             }
         }
-        let record = RecordDraft {
-            topic,
-            queue_id: self.queue_there_is(topic, queue_id),
-            flag: delayed.flag(),
-            sys_flag: delayed.sys_flag() & !SYS_FLAG_TRANSACTION_MASK,
-            born_ms: delayed.born_ms(),
-            born_host: delayed.born_host(),
-            store_host: self.options.store_host,
-            reconsume_times: delayed.reconsume_times(),
-            prepared_transaction_offset: i64::try_from(position).map_err(|_| Undeliverable::NoQueue)?,
-            body: delayed.body(),
-            properties,
-        };
-        // What was stored once is stored again, even if the limit is lower by now.
-        let limits = kourou_engine::record::Limits {
-            body_size_bytes_max: usize::MAX,
-        };
-        Ok(records.push(&record, &limits)?)
+        let queue_id = self.queue_there_is(topic, queue_id);
+        let record = self.stored_again(&delayed, topic, queue_id, properties);
+        Ok(records.push(&record, &AGAIN_LIMITS)?)
     }
 
     /// A queue of the topic, which may have fewer than when the message was sent. The messages of a topic that was deleted meanwhile

@@ -3,13 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use kourou_engine::record::{
-    EncodedRecord, Limits as RecordLimits, RecordDraft, RecordView, SYS_FLAG_TRANSACTION_COMMIT,
-    SYS_FLAG_TRANSACTION_MASK, state,
-};
+use kourou_engine::record::{EncodedRecord, RecordView, SYS_FLAG_TRANSACTION_COMMIT, state};
 
 use super::table::Begun;
 use super::{Decision, HalfError, TransactionError};
+use crate::again::AGAIN_LIMITS;
 use crate::broker::Broker;
 use crate::property::{Properties, REAL_QID, REAL_TOPIC};
 use crate::state::Change;
@@ -147,25 +145,9 @@ impl Broker {
         transaction_flag: i32,
         properties: &[u8],
     ) -> Result<EncodedRecord, HalfError> {
-        let record = RecordDraft {
-            topic,
-            queue_id,
-            flag: half.flag(),
-            sys_flag: half.sys_flag() & !SYS_FLAG_TRANSACTION_MASK | transaction_flag,
-            born_ms: half.born_ms(),
-            born_host: half.born_host(),
-            store_host: self.options.store_host,
-            reconsume_times: half.reconsume_times(),
-            // Positions are far from 2^63.
-            prepared_transaction_offset: i64::try_from(half.position()).unwrap_or(0),
-            body: half.body(),
-            properties,
-        };
-        // What was stored once is stored again, even if the limit is lower by now.
-        let limits = RecordLimits {
-            body_size_bytes_max: usize::MAX,
-        };
-        Ok(record.encode_within(&limits)?)
+        let mut record = self.stored_again(half, topic, queue_id, properties);
+        record.sys_flag |= transaction_flag;
+        Ok(record.encode_within(&AGAIN_LIMITS)?)
     }
 }
 

@@ -9,19 +9,14 @@
 //! behind those connections that have something to read now.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kourou_broker::Broker;
+use kourou_broker::send::DiskPatience;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::io_threads::IoThreads;
-
-/// A disk that takes longer than this is left to the log's writer for [`LEFT_ALONE`]: while this thread waits for the disk, its
-/// connections wait for the thread.
-const PATIENCE: Duration = Duration::from_millis(2);
-/// See [`PATIENCE`].
-const LEFT_ALONE: Duration = Duration::from_secs(1);
 
 /// One task for each of the threads. They end when this is dropped.
 pub(super) struct Settling {
@@ -56,16 +51,9 @@ impl Settling {
 }
 
 async fn settle(broker: Arc<Broker>, due: Arc<Notify>) {
-    let mut alone_until = None;
+    let mut patience = DiskPatience::default();
     loop {
         due.notified().await;
-        let begin = Instant::now();
-        if alone_until.is_some_and(|until| begin < until) {
-            broker.hand_over();
-            continue;
-        }
-        broker.settle();
-        let end = Instant::now();
-        alone_until = (end - begin > PATIENCE).then(|| end + LEFT_ALONE);
+        patience.settle(&broker, Instant::now);
     }
 }

@@ -75,6 +75,9 @@ impl Asked {
 
     /// When the first of them is given up.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
         let questions = self.questions.lock();
         questions
             .as_ref()?

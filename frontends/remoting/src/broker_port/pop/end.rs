@@ -39,15 +39,12 @@ pub(in super::super) fn ack(port: &Arc<Port>, request: &Command, reply: ReplyTo)
 fn ack_handle(request: &Command) -> Result<Handle, Refusal> {
     let header = AckMessageHeader::decode(request)?;
     let text = HandleText::parse(header.extra_info)?;
-    Ok(Handle {
-        group: Text::from(header.consumer_group),
-        topic: Text::from(header.topic),
-        queue_id: header.queue_id,
-        offset: header.offset,
-        pop_ms: text.pop_ms,
-        invisible_ms: text.invisible_ms,
-        ordered: text.is_ordered(),
-    })
+    Ok(text.of(
+        header.consumer_group,
+        header.topic,
+        header.queue_id,
+        header.offset,
+    ))
 }
 
 pub(in super::super) fn batch_ack(port: &Arc<Port>, request: &Command, reply: ReplyTo) {
@@ -127,15 +124,12 @@ pub(in super::super) fn change_invisible(port: &Arc<Port>, request: &Command, re
 fn change_handle(request: &Command) -> Result<(Handle, i64), Refusal> {
     let header = ChangeInvisibleTimeHeader::decode(request)?;
     let text = HandleText::parse(header.extra_info)?;
-    let handle = Handle {
-        group: Text::from(header.consumer_group),
-        topic: Text::from(header.topic),
-        queue_id: header.queue_id,
-        offset: header.offset,
-        pop_ms: text.pop_ms,
-        invisible_ms: text.invisible_ms,
-        ordered: text.is_ordered(),
-    };
+    let handle = text.of(
+        header.consumer_group,
+        header.topic,
+        header.queue_id,
+        header.offset,
+    );
     Ok((handle, header.invisible_ms))
 }
 

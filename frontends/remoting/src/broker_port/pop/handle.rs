@@ -6,7 +6,8 @@
 
 use std::fmt::Write;
 
-use kourou_broker::delivery::{Popped, PoppedQueue, RetryKind};
+use kourou_broker::Text;
+use kourou_broker::delivery::{Handle, Popped, PoppedQueue, RetryKind};
 use kourou_proto::ResponseCode;
 
 use crate::refusal::Refusal;
@@ -41,6 +42,19 @@ impl HandleText {
             let what = "extraInfo is not what a pop was answered with; it must be the message's POP_CK";
             Refusal::new(ResponseCode::SYSTEM_ERROR, format!("{what}: {text:?}"))
         })
+    }
+
+    /// The handle of the message at that place.
+    pub(super) fn of(self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Handle {
+        Handle {
+            group: Text::from(group),
+            topic: Text::from(topic),
+            queue_id,
+            offset,
+            pop_ms: self.pop_ms,
+            invisible_ms: self.invisible_ms,
+            ordered: self.is_ordered(),
+        }
     }
 
     pub(super) const fn is_ordered(self) -> bool {
