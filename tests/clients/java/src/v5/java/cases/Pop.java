@@ -74,8 +74,9 @@ final class Pop {
         consumer.setClientRebalance(false);
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             for (MessageExt message : messages) {
-                seen.bodies.computeIfAbsent(Sending.text(message), body -> new AtomicInteger()).incrementAndGet();
+                // The bodies last, as those are what is waited for.
                 seen.members.add(number);
+                seen.bodies.computeIfAbsent(Sending.text(message), body -> new AtomicInteger()).incrementAndGet();
             }
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });

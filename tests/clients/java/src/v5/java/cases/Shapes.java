@@ -55,8 +55,9 @@ final class Shapes {
         Set<String> pushed = ConcurrentHashMap.newKeySet();
         Map<Long, String> offsets = new ConcurrentHashMap<>();
         run.start(Consuming.listening(run, run.name("g_inner"), topic, "even || odd", message -> {
-            pushed.add(Sending.text(message));
+            // Last, as that is what is waited for.
             offsets.put(message.getQueueOffset(), Sending.text(message));
+            pushed.add(Sending.text(message));
         }));
 
         int sent = 0;
