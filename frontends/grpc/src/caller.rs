@@ -13,6 +13,7 @@ use crate::wire::v2::Code;
 
 const CLIENT_ID: &str = "x-mq-client-id";
 const LANGUAGE: &str = "x-mq-language";
+const VERSION: &str = "x-mq-client-version";
 const TIMEOUT: &str = "grpc-timeout";
 
 /// The other end of the connection that a request came by.
@@ -67,6 +68,11 @@ fn language(name: &str) -> Language {
         "HTTP" => Language::NodeJs,
         name => Language::from_name(name),
     }
+}
+
+/// The version that the caller says it has.
+pub(crate) fn version<T>(request: &Request<T>) -> &str {
+    text(request.metadata(), VERSION)
 }
 
 /// How long the caller waits for the answer, if it says.

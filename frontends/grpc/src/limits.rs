@@ -24,6 +24,8 @@ pub struct Limits {
     pub topics_per_client_max: usize,
     /// Messages of one send.
     pub messages_per_send_max: usize,
+    /// Acknowledgements of one request.
+    pub acks_per_request_max: usize,
     /// Time without any request or stream after which a connection is closed.
     pub idle: Duration,
     /// Time without a request after which a client that has no stream is forgotten.
@@ -46,6 +48,7 @@ impl Default for Limits {
             commands_max: 64,
             topics_per_client_max: 1_024,
             messages_per_send_max: 1_024,
+            acks_per_request_max: 1_024,
             idle: Duration::from_secs(120),
             client_expiry: Duration::from_secs(120),
             drain: Duration::from_secs(5),
@@ -84,5 +87,21 @@ pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Messages of one answer.
 pub(crate) const BATCH_MAX: i32 = 32;
+/// For how long messages are out. The numbers of Apache's proxy.
+pub(crate) mod receive {
+    use std::time::Duration;
+
+    /// The shortest that a consumer may ask for.
+    pub(crate) const INVISIBLE_MIN: Duration = Duration::from_secs(10);
+    /// The longest.
+    pub(crate) const INVISIBLE_MAX: Duration = Duration::from_secs(12 * 3_600);
+    /// Of messages that are renewed while their consumer is there.
+    pub(crate) const RENEWED: Duration = Duration::from_secs(60);
+    /// Of messages that did not reach their consumer, in milliseconds.
+    pub(crate) const UNDELIVERED_MS: i64 = 1_000;
+}
+
+/// The shortest long poll.
+pub(crate) const POLL_MIN: Duration = Duration::from_secs(5);
 /// The longest long poll.
 pub(crate) const POLL_MAX: Duration = Duration::from_secs(20);

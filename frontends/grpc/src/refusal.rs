@@ -3,6 +3,7 @@
 use std::fmt;
 
 use kourou_broker::code;
+use kourou_broker::delivery::{DeliveryError, PopError};
 use kourou_broker::name::NameError;
 use kourou_broker::receive::PullError;
 use kourou_broker::send::SendError;
@@ -77,6 +78,31 @@ impl From<SendError> for Refusal {
 impl From<PullError> for Refusal {
     fn from(error: PullError) -> Self {
         Self::of(error.response_code(), &error)
+    }
+}
+
+impl From<PopError> for Refusal {
+    fn from(error: PopError) -> Self {
+        // One with several lines shows where the fault is.
+        if let PopError::Filter(fault) = &error {
+            return Self::new(Code::IllegalFilterExpression, fault.to_string());
+        }
+        Self::of(error.response_code(), &error)
+    }
+}
+
+impl From<DeliveryError> for Refusal {
+    fn from(error: DeliveryError) -> Self {
+        let code = match &error {
+            // The handle is what names the delivery.
+            DeliveryError::QueueNotExist { .. }
+            | DeliveryError::OffsetOutside { .. }
+            | DeliveryError::NotGiven { .. }
+            | DeliveryError::NotOut { .. } => Code::InvalidReceiptHandle,
+            DeliveryError::Invisible { .. } => Code::IllegalInvisibleTime,
+            other => return Self::of(other.response_code(), other),
+        };
+        Self::new(code, error.to_string())
     }
 }
 

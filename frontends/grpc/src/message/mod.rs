@@ -3,6 +3,7 @@
 mod incoming;
 mod kind;
 mod outgoing;
+mod receipt;
 mod reserved;
 mod transaction_id;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub(crate) use incoming::{Draft, draft};
 pub(crate) use kind::{accepted_types, check_type};
 pub(crate) use outgoing::delivered;
+pub(crate) use receipt::{Given, Receipt};
 pub(crate) use transaction_id::TransactionId;
 
 /// A duration as the wire has it.

@@ -3,7 +3,7 @@
 use kourou_proto::message::property;
 
 /// Those that upstream reserves, and those that decide something here.
-const RESERVED: [&str; 59] = [
+const RESERVED: [&str; 60] = [
     property::ARRIVE_TIME,
     property::BORN_HOST,
     "BORN_TIMESTAMP",
@@ -35,6 +35,7 @@ const RESERVED: [&str; 59] = [
     property::PGROUP,
     property::POP_CK,
     "POP_CK_OFFSET",
+    "POP_RETRY_OF",
     PRIORITY,
     property::PUSH_REPLY_TIME,
     property::REAL_QID,

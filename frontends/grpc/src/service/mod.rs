@@ -1,9 +1,11 @@
 //! The messaging service: each call, turned into calls of the broker. What is refused is told inside a successful answer, as clients
 //! expect it.
 
+mod ack;
 mod clients;
 mod offsets;
 mod pull;
+mod receive;
 mod route;
 mod send;
 mod transaction;
@@ -16,13 +18,17 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::caller::Caller;
 use crate::clients::telemetry;
 use crate::port::Port;
+use crate::refusal::Refusal;
+use crate::wire::v2;
 use crate::wire::v2::messaging_service_server::MessagingService;
 use crate::wire::v2::{
-    EndTransactionRequest, EndTransactionResponse, GetOffsetRequest, GetOffsetResponse, HeartbeatRequest,
-    HeartbeatResponse, NotifyClientTerminationRequest, NotifyClientTerminationResponse, PullMessageRequest,
-    PullMessageResponse, QueryAssignmentRequest, QueryAssignmentResponse, QueryOffsetRequest,
-    QueryOffsetResponse, QueryRouteRequest, QueryRouteResponse, SendMessageRequest, SendMessageResponse,
-    TelemetryCommand, UpdateOffsetRequest, UpdateOffsetResponse,
+    AckMessageRequest, AckMessageResponse, ChangeInvisibleDurationRequest, ChangeInvisibleDurationResponse,
+    Code, EndTransactionRequest, EndTransactionResponse, GetOffsetRequest, GetOffsetResponse,
+    HeartbeatRequest, HeartbeatResponse, NotifyClientTerminationRequest, NotifyClientTerminationResponse,
+    PullMessageRequest, PullMessageResponse, QueryAssignmentRequest, QueryAssignmentResponse,
+    QueryOffsetRequest, QueryOffsetResponse, QueryRouteRequest, QueryRouteResponse, ReceiveMessageRequest,
+    ReceiveMessageResponse, SendMessageRequest, SendMessageResponse, TelemetryCommand, UpdateOffsetRequest,
+    UpdateOffsetResponse,
 };
 
 /// The service.
@@ -48,6 +54,15 @@ macro_rules! answer {
             refused(|answer: &mut $answer| answer.status = Some(refusal.into()))
         })))
     }};
+}
+
+/// What all entries of an answer say, or that they say different things.
+fn common<'a>(mut statuses: impl Iterator<Item = Option<&'a v2::Status>>) -> v2::Status {
+    let first = statuses.next().flatten().cloned().unwrap_or_default();
+    if statuses.all(|status| status.is_some_and(|status| status.code == first.code)) {
+        return first;
+    }
+    Refusal::new(Code::MultipleResults, "the messages had different outcomes").into()
 }
 
 #[tonic::async_trait]
@@ -108,6 +123,27 @@ impl MessagingService for Messaging {
         Ok(Response::new(pull::pull(&self.port, request)))
     }
 
+    async fn receive_message(
+        &self,
+        request: Request<ReceiveMessageRequest>,
+    ) -> Result<Response<BoxStream<ReceiveMessageResponse>>, Status> {
+        Ok(Response::new(receive::receive(&self.port, request)))
+    }
+
+    async fn ack_message(
+        &self,
+        request: Request<AckMessageRequest>,
+    ) -> Result<Response<AckMessageResponse>, Status> {
+        answer!(AckMessageResponse, request, _caller => ack::ack(&self.port, request.get_ref()).await)
+    }
+
+    async fn change_invisible_duration(
+        &self,
+        request: Request<ChangeInvisibleDurationRequest>,
+    ) -> Result<Response<ChangeInvisibleDurationResponse>, Status> {
+        answer!(ChangeInvisibleDurationResponse, request, _caller => ack::change(&self.port, request.get_ref()).await)
+    }
+
     async fn update_offset(
         &self,
         request: Request<UpdateOffsetRequest>,
@@ -127,5 +163,22 @@ impl MessagingService for Messaging {
         request: Request<QueryOffsetRequest>,
     ) -> Result<Response<QueryOffsetResponse>, Status> {
         answer!(QueryOffsetResponse, request, _caller => offsets::query(&self.port, request.get_ref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_status_for_all() {
+        let status = |code: Code| v2::Status::from(Refusal::new(code, ""));
+        let (ok, busy) = (status(Code::Ok), status(Code::TooManyRequests));
+        assert_eq!(common([Some(&ok), Some(&ok)].into_iter()).code(), Code::Ok);
+        assert_eq!(
+            common([Some(&ok), Some(&busy)].into_iter()).code(),
+            Code::MultipleResults
+        );
+        assert_eq!(common([Some(&busy)].into_iter()).code(), Code::TooManyRequests);
     }
 }

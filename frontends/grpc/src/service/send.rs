@@ -7,15 +7,14 @@ use kourou_broker::topic::{TopicConfig, perm};
 use tokio::sync::oneshot;
 use tonic::Request;
 
+use super::common;
 use crate::caller::Caller;
 use crate::message::{Draft, TransactionId, check_type, draft};
 use crate::names;
 use crate::port::Port;
 use crate::refusal::{Refusal, ok};
 use crate::settle::Settle;
-use crate::wire::v2::{
-    Code, Message, MessageType, SendMessageRequest, SendMessageResponse, SendResultEntry, Status,
-};
+use crate::wire::v2::{Code, Message, MessageType, SendMessageRequest, SendMessageResponse, SendResultEntry};
 
 /// Where the outcome of a send goes.
 struct Told(Option<oneshot::Sender<Result<SendReceipt, SendError>>>);
@@ -73,7 +72,7 @@ pub(super) async fn send(
         entries.push(sent.entry().await);
     }
     Ok(SendMessageResponse {
-        status: Some(common(&entries)),
+        status: Some(common(entries.iter().map(|entry| entry.status.as_ref()))),
         entries,
     })
 }
@@ -180,17 +179,6 @@ impl Sent {
     }
 }
 
-/// What all entries say, or that they say different things.
-fn common(entries: &[SendResultEntry]) -> Status {
-    let code = |entry: &SendResultEntry| entry.status.as_ref().map(|status| status.code);
-    match entries.first() {
-        Some(first) if entries.iter().all(|entry| code(entry) == code(first)) => {
-            first.status.clone().unwrap_or_default()
-        }
-        _ => Refusal::new(Code::MultipleResults, "the messages had different outcomes").into(),
-    }
-}
-
 /// The queue of a message group. Always the same one for as long as the topic has as many queues, and, when it gets more, for most
 /// groups still: jump hashing, over the hash that Java gives the group, as Apache's proxy does it.
 fn ordered_queue(message_group: &str, queues: u32) -> i32 {
@@ -231,18 +219,5 @@ mod tests {
         let used: std::collections::BTreeSet<i32> =
             (0..100).map(|at| ordered_queue(&format!("g{at}"), 8)).collect();
         assert_eq!(used.len(), 8);
-    }
-
-    #[test]
-    fn one_status_for_all() {
-        let entry = |code: Code| SendResultEntry {
-            status: Some(Refusal::new(code, "").into()),
-            ..SendResultEntry::default()
-        };
-        assert_eq!(common(&[entry(Code::Ok), entry(Code::Ok)]).code(), Code::Ok);
-        assert_eq!(
-            common(&[entry(Code::Ok), entry(Code::TooManyRequests)]).code(),
-            Code::MultipleResults
-        );
     }
 }

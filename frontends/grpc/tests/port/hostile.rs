@@ -8,7 +8,7 @@ use kourou_grpc::Limits;
 use kourou_grpc::wire::health::HealthCheckRequest;
 use kourou_grpc::wire::health::health_check_response::ServingStatus;
 use kourou_grpc::wire::health::health_client::HealthClient;
-use kourou_grpc::wire::v2::{AckMessageRequest, Code, SendMessageRequest};
+use kourou_grpc::wire::v2::{Code, SendMessageRequest, SyncLiteSubscriptionRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::body::Body;
@@ -56,6 +56,9 @@ async fn bytes_that_are_no_message() {
         "Heartbeat",
         "EndTransaction",
         "PullMessage",
+        "ReceiveMessage",
+        "AckMessage",
+        "ChangeInvisibleDuration",
         "Telemetry",
         "Nothing",
     ] {
@@ -100,7 +103,7 @@ impl hyper::body::Body for OneFrame {
 async fn what_is_too_large_is_refused_and_what_is_not_served_says_so() {
     let mut limits = Limits::default();
     limits.requests_size_bytes_max = 6 << 20;
-    let node = node_with(limits).await;
+    let node = node_with(limits, |_| {}).await;
     node.topic("t", 1, "NORMAL").await;
     let mut client = node.client("c").await;
     let send = |size: usize| SendMessageRequest {
@@ -117,7 +120,7 @@ async fn what_is_too_large_is_refused_and_what_is_not_served_says_so() {
     let status = client.send_message(send(17 << 20)).await.unwrap_err();
     assert_ne!(status.code(), tonic::Code::Ok);
     let status = client
-        .ack_message(AckMessageRequest::default())
+        .sync_lite_subscription(SyncLiteSubscriptionRequest::default())
         .await
         .unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unimplemented);
@@ -129,7 +132,7 @@ async fn what_is_too_large_is_refused_and_what_is_not_served_says_so() {
 async fn an_idle_connection_is_closed() {
     let mut limits = Limits::default();
     limits.idle = Duration::from_millis(20);
-    let node = node_with(limits).await;
+    let node = node_with(limits, |_| {}).await;
     let mut stream = TcpStream::connect(node.address).await.unwrap();
     stream
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")

@@ -5,6 +5,7 @@
 mod clients;
 mod hostile;
 mod offsets;
+mod receives;
 mod routes;
 mod sends;
 mod support;

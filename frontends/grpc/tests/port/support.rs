@@ -45,11 +45,14 @@ impl Drop for Node {
     }
 }
 
+/// The generated client.
+pub(crate) type Client = MessagingServiceClient<Wire>;
+
 pub(crate) async fn node() -> Node {
-    node_with(Limits::default()).await
+    node_with(Limits::default(), |_| {}).await
 }
 
-pub(crate) async fn node_with(limits: Limits) -> Node {
+pub(crate) async fn node_with(limits: Limits, change: impl FnOnce(&mut BrokerOptions)) -> Node {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut engine = EngineOptions::new("/store");
@@ -57,6 +60,7 @@ pub(crate) async fn node_with(limits: Limits) -> Node {
     engine.ahead_size_bytes = 1 << 20;
     let mut options = BrokerOptions::new(address);
     options.transaction_timeout_ms = 0;
+    change(&mut options);
     let broker = Broker::open(options, engine, Arc::new(SimDisk::new()), Arc::new(SystemClock)).unwrap();
     let shutdown = CancellationToken::new();
     let options = Options {
@@ -89,17 +93,27 @@ impl Node {
         made.await.unwrap().unwrap();
     }
 
-    pub(crate) async fn client(&self, client_id: &'static str) -> MessagingServiceClient<Wire> {
+    pub(crate) async fn client(&self, client_id: &'static str) -> Client {
         MessagingServiceClient::new(self.wire(client_id).await)
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX)
     }
 
     pub(crate) async fn wire(&self, client_id: &'static str) -> Wire {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        self.wire_of(client_id, &http2::Builder::new(TokioExecutor::new()))
             .await
-            .unwrap();
+    }
+
+    /// A connection on which little may be on its way of an answer that is not taken.
+    pub(crate) async fn slow_wire(&self, client_id: &'static str) -> Wire {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(4_096);
+        self.wire_of(client_id, &builder).await
+    }
+
+    async fn wire_of(&self, client_id: &'static str, builder: &http2::Builder<TokioExecutor>) -> Wire {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Wire {
             sender,
@@ -156,7 +170,7 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    pub(crate) async fn open(client: &mut MessagingServiceClient<Wire>) -> Self {
+    pub(crate) async fn open(client: &mut Client) -> Self {
         let (say, said) = mpsc::channel(8);
         let heard = client.telemetry(Said(said)).await.unwrap().into_inner();
         Self { say, heard }
