@@ -8,6 +8,7 @@
 //! - everything that was acknowledged or visible, unchanged, at its offset,
 //! - nothing that was not appended, nothing twice, each queue in the order of its appends,
 //! - each message under each of its keys, and nothing else there,
+//! - of each batch all records or none,
 //! - a view that has applied exactly the state records that are in the log, in order;
 //!
 //! and must go on: further appends land, survive another power cut, and are not joined by anything from before.
@@ -48,6 +49,8 @@ impl Random {
 struct Ledger {
     /// Numbers in the order of their appends, by queue.
     appended: BTreeMap<(String, u32), Vec<u64>>,
+    /// Queues and numbers of what was appended together.
+    batches: Vec<Vec<((String, u32), u64)>>,
     states: Vec<u64>,
     /// Queue, offset and number of what was acknowledged.
     acknowledged: Vec<((String, u32), u64, u64)>,
@@ -124,6 +127,7 @@ fn step(random: &mut Random, store: &Store, ledger: &Arc<Mutex<Ledger>>) {
             let numbers = (number..).take(queues.len());
             let mut records = Vec::new();
             let mut acknowledges = Vec::new();
+            let mut batch = Vec::new();
             for ((topic, queue_id), number) in queues.into_iter().zip(numbers) {
                 let queue = (topic.to_owned(), queue_id);
                 ledger
@@ -134,8 +138,10 @@ fn step(random: &mut Random, store: &Store, ledger: &Arc<Mutex<Ledger>>) {
                     .or_default()
                     .push(number);
                 records.push(message(topic, queue_id, number, size / 2));
+                batch.push((queue.clone(), number));
                 acknowledges.push(acknowledge(queue, number));
             }
+            ledger.lock().unwrap().batches.push(batch);
             store
                 .engine
                 .append_batch(records.into_iter().collect(), move |outcome| {
@@ -170,6 +176,18 @@ fn check(store: &Store, ledger: &Ledger, durable: bool) {
                 "{number} in {queue:?}: {numbers:?}"
             );
         }
+    }
+    for batch in &ledger.batches {
+        let is_there = |(queue, number): &((String, u32), u64)| {
+            messages
+                .get(queue)
+                .is_some_and(|numbers| numbers.contains(number))
+        };
+        let there = batch.iter().filter(|one| is_there(one)).count();
+        assert!(
+            [0, batch.len()].contains(&there),
+            "{there} records of the batch {batch:?}"
+        );
     }
     let states = store.view.applied.lock().unwrap().clone();
     let mut appended = ledger.states.iter();

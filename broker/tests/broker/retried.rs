@@ -338,10 +338,7 @@ fn a_crash_at_every_disk_operation_stores_each_message_once() {
                             }
                         };
                         let times = bodies.iter().filter(is).count();
-                        // A power cut that tears a batch may leave its first messages, and the retry is the whole batch.
-                        let may_be_part = at % 7 == 5 && matches!(tear, Tear::Prefix(_) | Tear::Random(_));
-                        let is_right = times == 1 || may_be_part && times == 2;
-                        assert!(is_right, "{times} of {name}, crash at operation {op}, {tear:?}");
+                        assert_eq!(times, 1, "{name}, crash at operation {op}, {tear:?}");
                     }
                 }
             };

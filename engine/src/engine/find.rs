@@ -74,7 +74,12 @@ impl Engine {
         if let Some(first_ms) = segment.first_store_ms.get() {
             return Some(*first_ms);
         }
-        let record = self.read_at(segment_start + MARK_SIZE_BYTES).ok()?;
+        // Behind the mark of the first group, and that of a batch if it begins with one.
+        let first = segment_start + MARK_SIZE_BYTES;
+        let record = self
+            .read_at(first)
+            .or_else(|_| self.read_at(first + MARK_SIZE_BYTES))
+            .ok()?;
         let first_ms = RecordView::parse(&record).ok()?.store_ms();
         Some(*segment.first_store_ms.get_or_init(|| first_ms))
     }

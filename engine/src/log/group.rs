@@ -24,9 +24,9 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Size of the records.
+    /// Size of the appends.
     pub(crate) fn size_bytes(&self) -> u64 {
-        self.appended.first().map_or(0, |first| self.end - first.position)
+        self.appends.iter().map(Append::size_bytes).sum()
     }
 
     /// Where the records are in the group's bytes.
@@ -76,7 +76,7 @@ impl Room {
         let mut size_bytes = MARK_SIZE_BYTES;
         let mut count = 0;
         for append in appends {
-            let with = size_bytes + append.records.size_bytes();
+            let with = size_bytes + append.size_bytes();
             if count > 0 && (with > group_size_bytes_max || !self.holds(with)) {
                 break;
             }

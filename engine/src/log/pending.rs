@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::mark::MARK_SIZE_BYTES;
 use super::pressure::{Meter, Pressure};
 use crate::clock::Clock;
 use crate::error::{AppendError, StopReason};
@@ -71,6 +72,17 @@ impl std::fmt::Debug for Append {
 }
 
 impl Append {
+    /// Whether it is several records, which a mark holds together in the log.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.records.len() > 1
+    }
+
+    /// What it takes in the log: its records and, if they are several, their mark.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        let mark = if self.is_batch() { MARK_SIZE_BYTES } else { 0 };
+        mark + self.records.size_bytes()
+    }
+
     /// Tells the caller. `appended` has one item for each record.
     pub(crate) fn complete(self, appended: &[Appended]) {
         self.tell(Ok(appended));
@@ -145,7 +157,7 @@ impl Pending {
     }
 
     fn take_in(&self, append: Append, wake: bool) {
-        let size_bytes = append.records.size_bytes();
+        let size_bytes = append.size_bytes();
         let refused = {
             let mut state = self.state.lock();
             if let Some(shut) = &state.shut {

@@ -6,6 +6,7 @@
 //! 4. That is the end if it can be: a power cut tears at most one group, and nothing was ever written behind a torn group.
 //!    So a whole group mark, or a segment with records, behind that place means damage, which is reported and left alone.
 //!    (A relaxed life may lose anything that was not synced, in any order; there the first gap is the end.)
+//!    If the place is in a batch, the end is where that begins: its records are in the log all or not at all.
 //! 5. What was found is synced, since from now on it counts as durable. What is left of a torn group is overwritten with zeros before anything is appended, so that it can never be taken for
 //!    a later group.
 
@@ -454,7 +455,7 @@ impl Replay<'_> {
         let mut scanner = Scanner::new(segment).map_err(OpenError::io("measure", &segment.path))?;
         let mut position = position;
         loop {
-            let nothing = match scanner.look(position, segment_end).map_err(read)? {
+            let (broken_at, nothing) = match scanner.look(position, segment_end).map_err(read)? {
                 Found::Record(record) => {
                     self.record(segment, &record, position)?;
                     position += u64::from(record.size_bytes());
@@ -462,18 +463,22 @@ impl Replay<'_> {
                     self.report.replayed_records += 1;
                     continue;
                 }
-                Found::Mark(mark) => {
-                    self.epoch = self.epoch.max(mark.epoch);
-                    position += MARK_SIZE_BYTES;
-                    self.report.replayed_bytes += MARK_SIZE_BYTES;
-                    continue;
-                }
+                Found::Mark(mark) => match scanner.broken_after(mark, segment_end).map_err(read)? {
+                    None => {
+                        self.epoch = self.epoch.max(mark.epoch);
+                        position += MARK_SIZE_BYTES;
+                        self.report.replayed_bytes += MARK_SIZE_BYTES;
+                        continue;
+                    }
+                    Some(broken) => broken,
+                },
                 Found::Blank => return Ok((position, true)),
-                Found::Nothing(nothing) => nothing,
+                Found::Nothing(nothing) => (position, nothing),
             };
-            if !self.relaxed && scanner.mark_after(position).map_err(read)?.is_some() {
-                return Err(corrupt(segment, position, &nothing));
+            if !self.relaxed && scanner.mark_after(broken_at).map_err(read)?.is_some() {
+                return Err(corrupt(segment, broken_at, &nothing));
             }
+            // A batch that is broken anywhere is cut where it begins.
             self.cut(segment, &mut scanner, position)
                 .map_err(OpenError::io("clear the end of", &segment.path))?;
             return Ok((position, false));

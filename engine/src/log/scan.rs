@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::mark::{MARK_SIZE_BYTES, Mark};
+use super::mark::{Begins, MARK_SIZE_BYTES, Mark};
 use crate::limits::APPEND_SIZE_BYTES_MAX;
 use crate::record::{Peek, RecordError, RecordView, peek_size};
 use crate::segment::Segment;
@@ -34,6 +34,8 @@ pub(crate) enum Nothing {
     NoHead,
     /// A mark that is not whole, or of another place.
     BadMark,
+    /// The end of a batch in the wrong place: its records do not fill it.
+    BadBatch,
     /// A record that is not whole, or of another place.
     BadRecord(RecordError),
 }
@@ -44,7 +46,8 @@ impl std::fmt::Display for Nothing {
             Self::FileEnd => f.write_str("the end of the file"),
             Self::Zeros => f.write_str("zeros"),
             Self::NoHead => f.write_str("bytes that begin no record"),
-            Self::BadMark => f.write_str("a damaged group mark"),
+            Self::BadMark => f.write_str("a damaged mark"),
+            Self::BadBatch => f.write_str("a batch that its records do not fill"),
             Self::BadRecord(error) => write!(f, "a damaged record ({error})"),
         }
     }
@@ -104,9 +107,35 @@ impl<'a> Scanner<'a> {
         )
     }
 
-    /// The first whole mark after `position`, if there is one.
+    /// Where what a mark at `position` begins is broken, and how: of a batch the first place that is not a whole record of it. `None`
+    /// if everything can be taken in that the mark promises; a group's promises nothing.
+    pub(crate) fn broken_after(
+        &mut self,
+        mark: Mark,
+        segment_end: u64,
+    ) -> io::Result<Option<(u64, Nothing)>> {
+        let Begins::Batch { size_bytes } = mark.begins else {
+            return Ok(None);
+        };
+        let mut at = mark.position + MARK_SIZE_BYTES;
+        let end = at + u64::from(size_bytes);
+        while at < end {
+            match self.look(at, segment_end)? {
+                Found::Record(record) if at + u64::from(record.size_bytes()) <= end => {
+                    at += u64::from(record.size_bytes());
+                }
+                Found::Nothing(nothing) => return Ok(Some((at, nothing))),
+                Found::Record(_) | Found::Mark(_) | Found::Blank => {
+                    return Ok(Some((at, Nothing::BadBatch)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first whole group mark after `position`, if there is one.
     pub(crate) fn mark_after(&mut self, position: u64) -> io::Result<Option<u64>> {
-        let magic = Mark::magic();
+        let magic = Mark::group_magic();
         let mut at = position + 1;
         while at + MARK_SIZE_BYTES <= self.file_end {
             let size = WINDOW_SIZE_BYTES.min(self.file_end - at);

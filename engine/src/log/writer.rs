@@ -1,7 +1,7 @@
 //! The single writer: gives each record its place, writes groups, makes them visible, completes their callers.
 //!
 //! ```text
-//!  pending appends --take all--> [ mark | record | record | ... | zeros to the block's end ] --one durable write-->
+//!  pending appends --take all--> [ mark | append | append | ... | zeros to the block's end ] --one durable write-->
 //!      views, tail cache, index, watermark, arrivals, callers                     (in this order, and only after Ok)
 //! ```
 //!
@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 
 use super::arena::Arena;
 use super::group::{Arrivals, Group, Room, arrival, block_end, block_start, last_block};
-use super::mark::{MARK_SIZE_BYTES, Mark};
+use super::mark::{Begins, MARK_SIZE_BYTES, Mark};
 use super::pending::{Append, Appended, Shut};
 use crate::disk::{AlignedBuf, BLOCK_SIZE_BYTES, GroupWriter};
 use crate::error::{AppendError, StopReason};
@@ -137,7 +137,7 @@ impl Writer {
         }
         self.queue_taken();
         while let Some(next) = self.waiting.front() {
-            let size_bytes = next.records.size_bytes();
+            let size_bytes = next.size_bytes();
             if let Err(error) = self.check_size(size_bytes) {
                 self.fail_front(error);
                 continue;
@@ -311,43 +311,56 @@ impl Writer {
             .arena
             .buffer(block_end(self.partial.len() as u64 + size_bytes) as usize);
         buffer.extend_from_slice(&self.partial);
-        let mark = Mark {
-            position: self.tail,
-            epoch: self.epoch,
+        let epoch = self.epoch;
+        let mark = |position, begins| {
+            Mark {
+                position,
+                epoch,
+                begins,
+            }
+            .encode()
         };
-        buffer.extend_from_slice(&mark.encode());
+        buffer.extend_from_slice(&mark(self.tail, Begins::Group));
 
         self.last_store_ms = self.last_store_ms.max(self.shared.clock.now_ms());
         let store_ms = self.last_store_ms;
         let segment_start = self.segment.start;
         let mut position = self.tail + MARK_SIZE_BYTES;
         self.assigned.clear();
-        for record in group.appends.iter().flat_map(|append| append.records.iter()) {
-            let size_bytes = record.size_bytes();
-            let queue_offset = if record.indexed() {
-                let offsets = record.offsets();
-                let (queue, queue_offset) = self.next_offset(record, offsets);
-                let slot =
-                    Slot::new(position, store_ms, size_bytes, record.tags_code()).spanning(record.is_batch());
-                for _ in 0..offsets {
-                    group.slots.push((queue, slot));
-                }
-                queue_offset
-            } else {
-                0
-            };
-            let place = position - segment_start;
-            let keys = record.keys().iter().map(|key| KeyEntry::new(*key, place));
-            group.keys.extend(keys);
-            let copy = buffer.extend_from_slice(record.bytes());
-            record.stamp(copy, queue_offset, position, store_ms);
-            group.appended.push(Appended {
-                position,
-                size_bytes,
-                queue_offset,
-                store_ms,
-            });
-            position += u64::from(size_bytes);
+        for append in &group.appends {
+            if append.is_batch() {
+                // No longer than an append may be.
+                let size_bytes = append.records.size_bytes() as u32;
+                buffer.extend_from_slice(&mark(position, Begins::Batch { size_bytes }));
+                position += MARK_SIZE_BYTES;
+            }
+            for record in append.records.iter() {
+                let size_bytes = record.size_bytes();
+                let queue_offset = if record.indexed() {
+                    let offsets = record.offsets();
+                    let (queue, queue_offset) = self.next_offset(record, offsets);
+                    let slot = Slot::new(position, store_ms, size_bytes, record.tags_code())
+                        .spanning(record.is_batch());
+                    for _ in 0..offsets {
+                        group.slots.push((queue, slot));
+                    }
+                    queue_offset
+                } else {
+                    0
+                };
+                let place = position - segment_start;
+                let keys = record.keys().iter().map(|key| KeyEntry::new(*key, place));
+                group.keys.extend(keys);
+                let copy = buffer.extend_from_slice(record.bytes());
+                record.stamp(copy, queue_offset, position, store_ms);
+                group.appended.push(Appended {
+                    position,
+                    size_bytes,
+                    queue_offset,
+                    store_ms,
+                });
+                position += u64::from(size_bytes);
+            }
         }
         group.end = position;
         self.tail = position;

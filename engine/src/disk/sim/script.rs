@@ -52,6 +52,8 @@ pub enum Tear {
     All,
     /// Its first sectors, this many.
     Prefix(usize),
+    /// All of its sectors but the one of this number.
+    Without(usize),
     /// Some of its sectors, chosen by this seed.
     Random(u64),
 }
@@ -63,6 +65,7 @@ impl Tear {
             Self::None => vec![false; count],
             Self::All => vec![true; count],
             Self::Prefix(whole) => (0..count).map(|part| part < whole).collect(),
+            Self::Without(missing) => (0..count).map(|part| part != missing).collect(),
             Self::Random(seed) => {
                 let mut random = Random::new(seed);
                 (0..count).map(|_| random.coin()).collect()
