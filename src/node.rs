@@ -3,6 +3,7 @@
 
 mod health;
 mod store;
+mod tls;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use kourou_broker::name::AUTO_CREATE_TOPIC;
 use kourou_engine::clock::SystemClock;
 use kourou_nameserver::NameServer;
 use kourou_remoting::{BrokerEvents, IoThreads, Listener, NameServers};
+use kourou_tls::Tls;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -111,6 +113,8 @@ impl Node {
             return Err(ConfigError::NoNameServer.into());
         }
         let mut node = Self::default();
+        let tls = tls::open(settings)?;
+        welcome.tls = tls::line(settings);
         // The store first: whoever starts a second process on it should hear of the first one, not of its ports.
         let opened = match role {
             Role::NameServer => None,
@@ -123,7 +127,7 @@ impl Node {
             }
         };
         node.broker = opened.as_ref().map(|opened| opened.broker.clone());
-        if let Err(error) = node.serve(settings, opened, welcome) {
+        if let Err(error) = node.serve(settings, opened, tls, welcome) {
             // The store was opened for nothing; what prevented the start is what there is to report.
             let _ = node.broker.map(|broker| broker.close());
             return Err(error);
@@ -131,7 +135,13 @@ impl Node {
         Ok(node)
     }
 
-    fn serve(&self, settings: &Settings, opened: Option<Opened>, welcome: &mut Welcome) -> Result<()> {
+    fn serve(
+        &self,
+        settings: &Settings,
+        opened: Option<Opened>,
+        tls: Tls,
+        welcome: &mut Welcome,
+    ) -> Result<()> {
         let name_server = self.name_server.clone();
         // Both ports before anything is served on one of them.
         let name_port = name_server
@@ -152,6 +162,13 @@ impl Node {
         let count = settings.io_threads.unwrap_or_else(io_threads);
         let io_threads = Arc::new(IoThreads::start(count).context("threads for connections")?);
         let frontends = &self.frontends;
+        let remoting_tls = tls.port(&[])?;
+        #[cfg(feature = "grpc")]
+        let grpc_tls = tls.port(&[b"h2"])?;
+        let ended = frontends.shutdown.clone();
+        frontends
+            .tasks
+            .spawn(async move { ended.run_until_cancelled(tls.follow_files()).await });
 
         if let Some(opened) = opened {
             let remote: Vec<String> = match name_server {
@@ -165,6 +182,7 @@ impl Node {
                 welcome.grpc = Some(listener.local_addr()?.to_string());
                 let options = kourou_grpc::Options {
                     threads: io_threads.handles().to_vec(),
+                    tls: grpc_tls,
                     ..kourou_grpc::Options::default()
                 };
                 let shutdown = frontends.shutdown.clone();
@@ -180,7 +198,9 @@ impl Node {
                 },
             );
             if let Some(listener) = broker_port {
-                let listener = Listener::from(listener).spread_over(&io_threads);
+                let listener = Listener::from(listener)
+                    .spread_over(&io_threads)
+                    .with_tls(remoting_tls.clone());
                 let shutdown = frontends.shutdown.clone();
                 frontends
                     .tasks
@@ -189,7 +209,9 @@ impl Node {
         }
         if let (Some(name_server), Some(listener)) = (name_server, name_port) {
             welcome.name_server = Some(listener.local_addr()?.to_string());
-            let listener = Listener::from(listener).spread_over(&io_threads);
+            let listener = Listener::from(listener)
+                .spread_over(&io_threads)
+                .with_tls(remoting_tls);
             let shutdown = frontends.shutdown.clone();
             frontends.tasks.spawn(kourou_remoting::serve_name_server(
                 listener,

@@ -13,6 +13,8 @@ pub(crate) struct Welcome {
     pub(crate) broker: Option<BrokerLines>,
     /// Where gRPC clients are served.
     pub(crate) grpc: Option<String>,
+    /// Which connections the ports take, and what they show.
+    pub(crate) tls: String,
 }
 
 #[derive(Debug)]
@@ -64,12 +66,14 @@ impl Welcome {
             line("name server", address);
         }
         let Some(broker) = &self.broker else {
+            line("tls", &self.tls);
             return out;
         };
         line("broker", &broker.place(paint));
         if let Some(address) = &self.grpc {
             line("grpc", address);
         }
+        line("tls", &self.tls);
         if !broker.registers_with.is_empty() {
             line("registers at", &broker.registers_with.join(", "));
         }
@@ -162,6 +166,7 @@ mod tests {
             name_server: Some("127.0.0.1:9876".to_owned()),
             broker: Some(broker()),
             grpc: Some("127.0.0.1:8081".to_owned()),
+            tls: "disabled: connections are plain".to_owned(),
         };
         let expected = concat!(
             "kourou ",
@@ -170,6 +175,7 @@ mod tests {
             "  name server  127.0.0.1:9876\n",
             "  broker       127.0.0.1:10911  kourou in DefaultCluster\n",
             "  grpc         127.0.0.1:8081\n",
+            "  tls          disabled: connections are plain\n",
             "  data         ./kourou-data  new\n",
             "  durability   durable: a send is answered once it is on the disk  pwrite, O_DIRECT + DSYNC\n",
         );
@@ -192,6 +198,7 @@ mod tests {
             name_server: None,
             broker: Some(lines),
             grpc: None,
+            tls: String::new(),
         }
         .render(Paint::PLAIN);
         for part in [

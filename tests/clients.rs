@@ -55,6 +55,30 @@ fn java_5_client_with_the_binary_header_codec() -> Result<()> {
 }
 
 #[test]
+fn java_5_client_over_tls() -> Result<()> {
+    with_program(
+        || programs::java(JavaLine::Five),
+        |program, namesrv, suffix| {
+            program
+                .with_jvm_flag("java5-tls", "-Dtls.enable=true")
+                .run(namesrv, suffix, &CODEC_CASES)
+        },
+    )
+}
+
+#[test]
+fn java_4_9_client_over_tls() -> Result<()> {
+    with_program(
+        || programs::java(JavaLine::FourNine),
+        |program, namesrv, suffix| {
+            program
+                .with_jvm_flag("java4-tls", "-Dtls.enable=true")
+                .run(namesrv, suffix, &CODEC_CASES)
+        },
+    )
+}
+
+#[test]
 fn java_4_9_client_with_the_binary_header_codec() -> Result<()> {
     with_program(
         || programs::java(JavaLine::FourNine),

@@ -44,6 +44,8 @@ fn go_producers() -> Result<()> {
 struct Round {
     ports: Ports,
     suffix: String,
+    /// Every other round; the others are encrypted, as the clients for Java and Go are by default.
+    plain: bool,
 }
 
 impl Round {
@@ -51,6 +53,10 @@ impl Round {
         let grpc = self.ports.grpc_addr();
         let mut arguments = vec!["--grpc", grpc.as_str()];
         arguments.extend(cases);
+        let program = match self.plain {
+            true => program.with_variable("CASES_PLAIN", "1"),
+            false => program.clone(),
+        };
         program.run(&self.ports.namesrv_addr(), &self.suffix, &arguments)
     }
 }
@@ -60,8 +66,11 @@ fn rounds(run: impl Fn(&Round) -> Result<()>) -> Result<()> {
     let ports = Ports::free()?;
     let kourou = Kourou::start_ready(folder.path(), ports, &["--transaction-timeout-ms", "1000"])?;
     for round in 0..number_from_env("KOUROU_CLIENT_ROUNDS", 1)? {
-        let suffix = format!("r{round}");
-        let result = run(&Round { ports, suffix });
+        let result = run(&Round {
+            ports,
+            suffix: format!("r{round}"),
+            plain: round % 2 == 1,
+        });
         if result.is_err() {
             say(&format!(
                 "the last of what kourou printed:\n{}",

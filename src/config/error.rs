@@ -64,6 +64,12 @@ pub(crate) enum ConfigError {
     #[error("a broker alone needs name servers to register with: -n HOST:PORT (or NAMESRV_ADDR)")]
     NoNameServer,
 
+    #[error("{given} needs {missing} beside it: a certificate and its key come together")]
+    HalfOfTls {
+        given: &'static str,
+        missing: &'static str,
+    },
+
     #[error("cannot read {}: {source}", .path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
 }

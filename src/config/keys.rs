@@ -184,6 +184,39 @@ pub(crate) static KEYS: &[Key] = &[
         set: |settings, text| port(&mut settings.http_port, text),
     },
     Key {
+        name: "tls-mode",
+        short: None,
+        value: "MODE",
+        default: "permissive",
+        help: "disabled: ports take plain connections; permissive: plain and TLS on the same ports; enforcing: only TLS",
+        apache: None,
+        parts: EVERY,
+        set: |settings, text| {
+            settings.tls_mode = text.parse().map_err(|()| "disabled, permissive or enforcing")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "tls-cert",
+        short: None,
+        value: "FILE",
+        default: "",
+        help: "Certificate chain in PEM form, read again when it changes; default: one made at the start, signed by itself",
+        apache: None,
+        parts: EVERY,
+        set: |settings, text| file(&mut settings.tls_cert, text),
+    },
+    Key {
+        name: "tls-key",
+        short: None,
+        value: "FILE",
+        default: "",
+        help: "Private key of the certificate in PEM form, not encrypted",
+        apache: None,
+        parts: EVERY,
+        set: |settings, text| file(&mut settings.tls_key, text),
+    },
+    Key {
         name: "flush",
         short: None,
         value: "MODE",
@@ -612,6 +645,15 @@ fn milliseconds(into: &mut i64, text: &str) -> Result<(), &'static str> {
 
 fn boolean(into: &mut bool, text: &str) -> Result<(), &'static str> {
     *into = text.parse().map_err(|_| "true or false")?;
+    Ok(())
+}
+
+fn file(field: &mut Option<PathBuf>, text: &str) -> Result<(), &'static str> {
+    *field = Some(text)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .map(Some)
+        .ok_or("a file")?;
     Ok(())
 }
 

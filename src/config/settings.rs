@@ -5,6 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use kourou_broker::assign::RequestMode;
+use kourou_tls::Mode;
 
 use super::address::{Advertise, HostPort};
 
@@ -36,6 +37,10 @@ pub(crate) struct Settings {
     pub(crate) grpc_port: u16,
     pub(crate) quic_port: u16,
     pub(crate) http_port: u16,
+    pub(crate) tls_mode: Mode,
+    /// Files in PEM form; without them a certificate is made at the start.
+    pub(crate) tls_cert: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
     pub(crate) flush: FlushMode,
     /// `None` chooses by the machine.
     pub(crate) io_threads: Option<NonZeroUsize>,
@@ -80,6 +85,9 @@ impl Default for Settings {
             grpc_port: 8081,
             quic_port: 10912,
             http_port: 8080,
+            tls_mode: Mode::Permissive,
+            tls_cert: None,
+            tls_key: None,
             flush: FlushMode::Durable,
             io_threads: None,
             segment_size_bytes: 256 << 20,

@@ -24,17 +24,23 @@ pub(crate) enum JavaLine {
 pub(crate) struct Program {
     name: String,
     command: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Program {
+    /// The same program with one more variable in its environment.
+    pub(crate) fn with_variable(&self, name: &'static str, value: &'static str) -> Self {
+        let mut program = self.clone();
+        program.environment.push((name, value));
+        program
+    }
+
     /// The same program with one more JVM flag; only meaningful for the Java ones.
     pub(crate) fn with_jvm_flag(&self, name: &str, flag: &str) -> Self {
-        let mut command = self.command.clone();
-        command.insert(1, flag.to_owned());
-        Self {
-            name: name.to_owned(),
-            command,
-        }
+        let mut program = self.clone();
+        program.name = name.to_owned();
+        program.command.insert(1, flag.to_owned());
+        program
     }
 
     /// Runs the cases and prints a line for each; an error says which failed.
@@ -60,6 +66,7 @@ impl Program {
             .args(["--namesrv", namesrv, "--suffix", suffix])
             .args(cases)
             .env("HOME", home.path())
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             // Client libraries chat there; a case says what went wrong in its own line.
@@ -175,6 +182,7 @@ pub(crate) fn java(line: JavaLine) -> Result<Option<Program>> {
     Ok(Some(Program {
         name: name.to_owned(),
         command: command.map(str::to_owned).into(),
+        environment: Vec::new(),
     }))
 }
 
@@ -183,6 +191,7 @@ pub(crate) fn go() -> Result<Option<Program>> {
     Ok(go_binary("go", "cases")?.map(|path| Program {
         name: "go".to_owned(),
         command: vec![path.display().to_string()],
+        environment: Vec::new(),
     }))
 }
 
@@ -191,6 +200,7 @@ pub(crate) fn go_grpc() -> Result<Option<Program>> {
     Ok(go_binary("go-grpc", ".")?.map(|path| Program {
         name: "go-grpc".to_owned(),
         command: vec![path.display().to_string()],
+        environment: Vec::new(),
     }))
 }
 

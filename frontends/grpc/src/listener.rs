@@ -9,6 +9,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use kourou_broker::Broker;
+use kourou_tls::{PortTls, Stream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::time::MissedTickBehavior;
@@ -38,6 +39,8 @@ pub struct Options {
     /// Runtimes of one thread each that connections are spread over; with none they run where the port is served. Sends of one
     /// thread are written together, see [`Broker::settle`].
     pub threads: Vec<Handle>,
+    /// Whether connections may be, or have to be, encrypted.
+    pub tls: PortTls,
 }
 
 /// Serves the v2 protocol, health and reflection on `listener` until `shutdown`. Then no more connections and requests are taken,
@@ -48,7 +51,7 @@ pub async fn serve(
     options: Options,
     shutdown: CancellationToken,
 ) {
-    let Options { limits, threads } = options;
+    let Options { limits, threads, tls } = options;
     let number = listener.local_addr().map_or(0, |address| address.port());
     let advertised = SocketAddr::new(broker.store_host().ip(), number);
     let port = Arc::new(Port::new(broker, limits, advertised, shutdown.clone()));
@@ -79,7 +82,7 @@ pub async fn serve(
             Ok((stream, peer)) if tasks.len() < limits.connections_max => {
                 let place = places.get(turn % places.len().max(1));
                 turn = turn.wrapping_add(1);
-                if let Err(error) = begin(stream, peer, &port, &services, place, &tasks) {
+                if let Err(error) = begin(stream, peer, &tls, &port, &services, place, &tasks) {
                     tracing::debug!(%peer, %error, "a connection was lost before it began");
                 }
                 continue;
@@ -118,6 +121,7 @@ impl Place {
 fn begin(
     stream: TcpStream,
     peer: SocketAddr,
+    tls: &PortTls,
     port: &Arc<Port>,
     services: &Arc<Services>,
     place: Option<&Place>,
@@ -132,13 +136,14 @@ fn begin(
         settle: place.map(|place| place.settle.clone()),
     };
     match place {
-        None => drop(tasks.spawn(connection.drive(stream))),
+        None => drop(tasks.spawn(connection.drive(tls.stream(stream)))),
         Some(place) => {
             let stream = stream.into_std()?;
+            let tls = tls.clone();
             let task = tasks.track_future(async move {
                 // Registered anew, with the thread that runs this.
                 match TcpStream::from_std(stream) {
-                    Ok(stream) => connection.drive(stream).await,
+                    Ok(stream) => connection.drive(tls.stream(stream)).await,
                     Err(error) => tracing::warn!(%peer, %error, "a connection cannot be served"),
                 }
             });
@@ -157,7 +162,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn drive(self, stream: TcpStream) {
+    async fn drive(self, stream: Stream) {
         let Self {
             peer,
             port,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kourou_broker::client::next_channel_id;
+use kourou_tls::{PortTls, Stream};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Listener {
     tcp: TcpListener,
     threads: Option<Arc<IoThreads>>,
+    tls: PortTls,
 }
 
 impl Listener {
@@ -49,11 +51,22 @@ impl Listener {
         self.threads = Some(Arc::clone(threads));
         self
     }
+
+    /// Says whether its connections may be, or have to be, encrypted. Without it they are plain.
+    #[must_use]
+    pub fn with_tls(mut self, tls: PortTls) -> Self {
+        self.tls = tls;
+        self
+    }
 }
 
 impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
-        Self { tcp, threads: None }
+        Self {
+            tcp,
+            threads: None,
+            tls: PortTls::default(),
+        }
     }
 }
 
@@ -133,7 +146,7 @@ pub(crate) async fn accept<H, F>(
         let shutdown = shutdown.clone();
         match listener.threads.as_ref().zip(thread) {
             None => {
-                let driver = Box::new(Driver::new(stream, connection, handler));
+                let driver = Box::new(Driver::new(listener.tls.stream(stream), connection, handler));
                 tasks.spawn(drive(driver, port, limits.drain, shutdown));
             }
             Some((threads, at)) => {
@@ -144,12 +157,13 @@ pub(crate) async fn accept<H, F>(
                         continue;
                     }
                 };
+                let tls = listener.tls.clone();
                 let task = tasks.track_future(async move {
                     // Registered anew, with the thread that runs this.
                     match TcpStream::from_std(stream) {
                         Ok(stream) => {
                             // A future keeps what is moved through it in each place; a box is moved for less.
-                            let driver = Box::new(Driver::new(stream, connection, handler));
+                            let driver = Box::new(Driver::new(tls.stream(stream), connection, handler));
                             drive(driver, port, limits.drain, shutdown).await;
                         }
                         Err(error) => tracing::warn!(%peer, port, %error, "a connection cannot be served"),
@@ -165,7 +179,7 @@ pub(crate) async fn accept<H, F>(
 }
 
 async fn drive<H: Handler>(
-    mut driver: Box<Driver<TcpStream, H>>,
+    mut driver: Box<Driver<Stream, H>>,
     port: &'static str,
     drain: Duration,
     shutdown: CancellationToken,

@@ -37,7 +37,8 @@ func main() {
 	suffix := flag.String("suffix", "", "keeps the names of runs apart")
 	flag.Parse()
 	_ = namesrv
-	rmq.EnableSsl = false
+	// As the client is set up by default, unless the test wants it plain.
+	rmq.EnableSsl = os.Getenv("CASES_PLAIN") == ""
 
 	failed := false
 	for _, name := range flag.Args() {

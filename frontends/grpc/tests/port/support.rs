@@ -66,6 +66,7 @@ pub(crate) async fn node_with(limits: Limits, change: impl FnOnce(&mut BrokerOpt
     let options = Options {
         limits,
         threads: vec![tokio::runtime::Handle::current()],
+        ..Options::default()
     };
     tokio::spawn(kourou_grpc::serve(
         listener,
