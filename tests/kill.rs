@@ -4,8 +4,9 @@
 
 mod support;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use support::broker::Kourou;
+use support::programs::{JavaLine, Program, Running};
 use support::{Ports, alone, fresh_folder, number_from_env, programs, say, wait_until};
 
 const TOPIC: &str = "ledger";
@@ -41,14 +43,53 @@ fn kills_with_relaxed_flush_lose_nothing_acknowledged() -> Result<()> {
     kills("relaxed")
 }
 
+/// What was popped is never there again once its acknowledgement was answered, and comes again if it was not acknowledged,
+/// counted once for each time that it was handed out, whatever the answer of a pop became.
+#[test]
+fn kills_under_pop_repeat_nothing_acknowledged_and_lose_nothing() -> Result<()> {
+    let _machine = alone();
+    let Some(program) = programs::java(JavaLine::Five)? else {
+        return Ok(());
+    };
+    let (kills, seed) = kills_and_seed()?;
+    say(&format!("kill test, pop: {kills} kills, KOUROU_KILL_SEED={seed}"));
+    let folder = fresh_folder("kill")?;
+    let ports = Ports::free()?;
+    let options = ["--segment-size", "8MiB"];
+    let start = Instant::now();
+    let mut kourou = Kourou::start_ready(folder.path(), ports, &options)?;
+    let limit = SETTLE_LIMIT + 5 * Duration::from_secs(kills);
+    let mut poppers = Poppers::start(&program, &ports.namesrv_addr(), folder.path(), limit)?;
+    poppers.wait_for_more(0, 100)?;
+    let mut moments = Moments(seed | 1);
+    for kill in 1..=kills {
+        moments.wait_for_next(&mut poppers)?;
+        poppers.tell_of_kill()?;
+        kourou.kill().with_context(|| format!("before kill {kill}"))?;
+        kourou = Kourou::start(folder.path(), ports, &options)?;
+    }
+    kourou.wait_ready()?;
+    let before = poppers.acknowledged();
+    poppers.wait_for_more(before, 1)?;
+    poppers.finish()?;
+    say(&format!("kill test, pop: {kills} kills in {:?}", start.elapsed()));
+    kourou.stop()
+}
+
+/// How often to kill, and what chooses when.
+fn kills_and_seed() -> Result<(u64, u64)> {
+    let kills = number_from_env("KOUROU_KILLS", KILLS_USUAL)?;
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let seed = number_from_env("KOUROU_KILL_SEED", u64::try_from(clock)?)?;
+    Ok((kills, seed))
+}
+
 fn kills(flush: &str) -> Result<()> {
     let _machine = alone();
     let Some(ledger) = programs::ledger()? else {
         return Ok(());
     };
-    let kills = number_from_env("KOUROU_KILLS", KILLS_USUAL)?;
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-    let seed = number_from_env("KOUROU_KILL_SEED", u64::try_from(clock)?)?;
+    let (kills, seed) = kills_and_seed()?;
     say(&format!(
         "kill test, flush {flush}: {kills} kills, KOUROU_KILL_SEED={seed}"
     ));
@@ -72,7 +113,7 @@ fn kills(flush: &str) -> Result<()> {
     let mut moments = Moments(seed | 1);
     let mut early = 0;
     for kill in 1..=kills {
-        early += u64::from(moments.wait_for_next(&witness)?);
+        early += u64::from(moments.wait_for_next(&mut witness)?);
         kourou.kill().with_context(|| format!("before kill {kill}"))?;
         witness.tell_of_kill()?;
         kourou = Kourou::start(folder.path(), ports, &options)?;
@@ -85,7 +126,8 @@ fn kills(flush: &str) -> Result<()> {
         }
     }
     kourou.wait_ready()?;
-    witness.wait_for_more(witness.acknowledged(), 1)?;
+    let before = witness.acknowledged();
+    witness.wait_for_more(before, 1)?;
     let produced = witness.finish()?;
     let verified = verify(&ledger, ports, folder.path());
 
@@ -156,7 +198,7 @@ impl Moments {
     }
 
     /// Waits for a moment worth killing at, and says whether it came before any acknowledgement of this life.
-    fn wait_for_next(&mut self, witness: &Witness) -> Result<bool> {
+    fn wait_for_next(&mut self, witness: &mut impl Watched) -> Result<bool> {
         let before = witness.acknowledged();
         match self.below(10) {
             // While it starts, recovers, or answers its first requests.
@@ -173,6 +215,80 @@ impl Moments {
             }
         }
         Ok(witness.acknowledged() == before)
+    }
+}
+
+/// Whoever is a witness of what the broker acknowledges.
+trait Watched {
+    fn acknowledged(&self) -> u64;
+
+    /// An error if there is nobody any more who could be a witness.
+    fn check_alive(&mut self) -> Result<()>;
+
+    fn wait_for_more(&mut self, before: u64, more: u64) -> Result<()> {
+        wait_until(
+            &format!("{more} more than {before} acknowledgements"),
+            FIRST_ACK_LIMIT,
+            || {
+                self.check_alive()?;
+                Ok(self.acknowledged() >= before + more)
+            },
+        )
+    }
+}
+
+/// Poppers, in a process of their own.
+struct Poppers {
+    /// Taken when they are done.
+    program: Option<Running>,
+    signals: PathBuf,
+}
+
+impl Poppers {
+    fn start(program: &Program, namesrv: &str, folder: &Path, limit: Duration) -> Result<Self> {
+        let signals = folder.join("signals");
+        std::fs::create_dir(&signals)?;
+        let limit_s = limit.as_secs().to_string();
+        let cases = ["--timeout-s", &limit_s, "pop-kills"];
+        let program = program.start(namesrv, "kill", &cases, Some(&signals))?;
+        Ok(Self {
+            program: Some(program),
+            signals,
+        })
+    }
+
+    /// Tells them before it happens.
+    fn tell_of_kill(&self) -> Result<()> {
+        let mut kills = File::options()
+            .create(true)
+            .append(true)
+            .open(self.signals.join("kills"))?;
+        Ok(kills.write_all(b".")?)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        std::fs::write(self.signals.join("enough"), "")?;
+        self.program.take().context("they have ended")?.finish()
+    }
+}
+
+impl Watched for Poppers {
+    fn acknowledged(&self) -> u64 {
+        // A byte for ten.
+        std::fs::metadata(self.signals.join("progress")).map_or(0, |progress| 10 * progress.len())
+    }
+
+    fn check_alive(&mut self) -> Result<()> {
+        let has_ended = match &mut self.program {
+            Some(program) => program.has_ended()?,
+            None => true,
+        };
+        if has_ended && let Some(program) = self.program.take() {
+            // It says why.
+            program.finish()?;
+        }
+        ensure!(!has_ended, "the client program ended early");
+        Ok(())
     }
 }
 
@@ -223,24 +339,6 @@ impl Witness {
         })
     }
 
-    fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::Relaxed)
-    }
-
-    fn wait_for_more(&self, before: u64, more: u64) -> Result<()> {
-        wait_until(
-            &format!("{more} more than {before} acknowledgements"),
-            FIRST_ACK_LIMIT,
-            || {
-                ensure!(
-                    !self.ended.load(Ordering::Relaxed),
-                    "the ledger program ended early"
-                );
-                Ok(self.acknowledged() >= before + more)
-            },
-        )
-    }
-
     /// The client library would wait for its timeout; the witness gives up what was in flight at once.
     fn tell_of_kill(&mut self) -> Result<()> {
         self.input
@@ -264,6 +362,20 @@ impl Witness {
             "the ledger program ended with {status}: {summary:?}"
         );
         summary.context("the ledger program said nothing in the end")
+    }
+}
+
+impl Watched for Witness {
+    fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    fn check_alive(&mut self) -> Result<()> {
+        ensure!(
+            !self.ended.load(Ordering::Relaxed),
+            "the ledger program ended early"
+        );
+        Ok(())
     }
 }
 

@@ -77,6 +77,7 @@ public final class Main {
         Cross.register(known);
         Surviving.register(known);
         Api.registerGrpc(known);
+        Api.registerKills(known);
 
         Map<String, Case> chosen = new LinkedHashMap<>();
         for (String name : names) {

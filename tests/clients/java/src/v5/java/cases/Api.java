@@ -26,6 +26,11 @@ final class Api {
         GrpcProducing.register(cases);
     }
 
+    /** Those that go on while somebody kills the broker. */
+    static void registerKills(Map<String, Case> cases) {
+        PopKills.register(cases);
+    }
+
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues, Collections.emptyMap());
     }

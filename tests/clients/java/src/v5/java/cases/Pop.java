@@ -9,26 +9,19 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.apache.rocketmq.client.consumer.AckCallback;
 import org.apache.rocketmq.client.consumer.AckResult;
 import org.apache.rocketmq.client.consumer.AckStatus;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
-import org.apache.rocketmq.client.consumer.PopCallback;
 import org.apache.rocketmq.client.consumer.PopResult;
 import org.apache.rocketmq.client.consumer.PopStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
-import org.apache.rocketmq.client.impl.MQClientAPIImpl;
 import org.apache.rocketmq.client.impl.consumer.DefaultMQPushConsumerImpl;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.common.message.MessageRequestMode;
-import org.apache.rocketmq.remoting.protocol.header.AckMessageRequestHeader;
-import org.apache.rocketmq.remoting.protocol.header.ChangeInvisibleTimeRequestHeader;
-import org.apache.rocketmq.remoting.protocol.header.ExtraInfoUtil;
-import org.apache.rocketmq.remoting.protocol.header.PopMessageRequestHeader;
 
 /** Popping: consumers that leave balancing to the broker, and what they are made of, called one by one. */
 final class Pop {
@@ -62,7 +55,7 @@ final class Pop {
     }
 
     /** Where the topic's broker is, which a producer that has sent nothing has not looked up. */
-    private static String address(DefaultMQProducer producer, String topic) throws Exception {
+    static String address(DefaultMQProducer producer, String topic) throws Exception {
         producer.getDefaultMQProducerImpl().getMqClientFactory().updateTopicRouteInfoFromNameServer(topic);
         String broker = producer.fetchPublishMessageQueues(topic).get(0).getBrokerName();
         return Api.brokerAddress(producer, broker);
@@ -219,7 +212,7 @@ final class Pop {
         DefaultMQProducer producer = run.producer();
         run.topic(producer, topic, 1);
         MessageQueue queue = producer.fetchPublishMessageQueues(topic).get(0);
-        Caller caller = new Caller(Api.wire(producer), queue, address(producer, topic));
+        PopCaller caller = new PopCaller(Api.wire(producer), queue, address(producer, topic));
         for (int i = 0; i < 6; i++) {
             Sending.sent(producer.send(Sending.message(topic, "call " + i), queue));
         }
@@ -230,11 +223,11 @@ final class Pop {
         Check.equal(4, popped.getMsgFoundList().size(), "messages");
         Check.equal(2L, popped.getRestNum(), "messages that are left");
         List<MessageExt> messages = popped.getMsgFoundList();
-        Check.equal(AckStatus.OK, caller.ack(plain, handle(messages.get(0))).getStatus(), "one acknowledgement");
-        caller.ackAll(plain, List.of(handle(messages.get(1)), handle(messages.get(2))));
-        AckResult changed = caller.change(plain, handle(messages.get(3)), 300);
+        Check.equal(AckStatus.OK, caller.ack(plain, PopCaller.handle(messages.get(0))).getStatus(), "one acknowledgement");
+        caller.ackAll(plain, List.of(PopCaller.handle(messages.get(1)), PopCaller.handle(messages.get(2))));
+        AckResult changed = caller.change(plain, PopCaller.handle(messages.get(3)), 300);
         Check.equal(AckStatus.OK, changed.getStatus(), "a new time");
-        Check.equal(AckStatus.NO_EXIST, caller.change(plain, handle(messages.get(3)), 60_000).getStatus(), "the old handle");
+        Check.equal(AckStatus.NO_EXIST, caller.change(plain, PopCaller.handle(messages.get(3)), 60_000).getStatus(), "the old handle");
         Check.equal(2, caller.pop(plain, 32, 60_000, 0, null).getMsgFoundList().size(), "the other messages");
         PopResult again = caller.pop(plain, 32, 60_000, 10_000, null);
         Check.equal(1, again.getMsgFoundList().size(), "messages that come again");
@@ -244,7 +237,7 @@ final class Pop {
         Check.equal(topic, third.getTopic(), "its topic");
         Check.that(again.getPopTime() >= changed.getPopTime() + 300, "it came too early");
         Check.that(again.getPopTime() < changed.getPopTime() + 2_000, "it came late");
-        Check.equal(AckStatus.OK, caller.ack(plain, handle(third)).getStatus(), "acknowledgement of what came again");
+        Check.equal(AckStatus.OK, caller.ack(plain, PopCaller.handle(third)).getStatus(), "acknowledgement of what came again");
         Check.equal(PopStatus.POLLING_NOT_FOUND, caller.pop(plain, 32, 60_000, 100, null).getPopStatus(), "status of an empty poll");
 
         String ordered = run.name("g_pop_ordered");
@@ -254,115 +247,12 @@ final class Pop {
         Check.equal(2, caller.pop(ordered, 2, 60_000, 0, "first").getMsgFoundList().size(), "the same attempt");
         CompletableFuture<PopResult> waits = caller.popAsync(ordered, 2, 60_000, 10_000, "second");
         List<MessageExt> now = caller.pop(ordered, 2, 1_000, 0, "first").getMsgFoundList();
-        caller.ack(ordered, handle(now.get(0)));
+        caller.ack(ordered, PopCaller.handle(now.get(0)));
         PopResult next = waits.get(20, TimeUnit.SECONDS);
         Check.equal(List.of("call 1"), next.getMsgFoundList().stream().map(Sending::text).toList(), "what was not acknowledged");
         Check.equal(1, next.getMsgFoundList().get(0).getReconsumeTimes(), "how often it was there before, in order");
-        caller.ack(ordered, handle(next.getMsgFoundList().get(0)));
+        caller.ack(ordered, PopCaller.handle(next.getMsgFoundList().get(0)));
         Check.equal("call 2", Sending.text(caller.pop(ordered, 1, 60_000, 0, "third").getMsgFoundList().get(0)), "and on");
         return Json.object("messages", 6);
-    }
-
-    private static String handle(MessageExt message) {
-        return message.getProperty("POP_CK");
-    }
-
-    /** The calls that the client library makes of consumers' wishes. */
-    private static final class Caller {
-        private final MQClientAPIImpl wire;
-        private final MessageQueue queue;
-        private final String address;
-
-        Caller(MQClientAPIImpl wire, MessageQueue queue, String address) {
-            this.wire = wire;
-            this.queue = queue;
-            this.address = address;
-        }
-
-        PopResult pop(String group, int max, long invisibleMs, long pollMs, String attempt) throws Exception {
-            return popAsync(group, max, invisibleMs, pollMs, attempt).get(20, TimeUnit.SECONDS);
-        }
-
-        /** In order, if it is an attempt. */
-        CompletableFuture<PopResult> popAsync(String group, int max, long invisibleMs, long pollMs, String attempt)
-                throws Exception {
-            PopMessageRequestHeader header = new PopMessageRequestHeader();
-            header.setConsumerGroup(group);
-            header.setTopic(queue.getTopic());
-            header.setQueueId(-1);
-            header.setMaxMsgNums(max);
-            header.setInvisibleTime(invisibleMs);
-            header.setPollTime(pollMs);
-            header.setBornTime(System.currentTimeMillis());
-            header.setInitMode(0);
-            header.setExpType("TAG");
-            header.setExp("*");
-            header.setOrder(attempt != null);
-            header.setAttemptId(attempt);
-            CompletableFuture<PopResult> result = new CompletableFuture<>();
-            wire.popMessageAsync(queue.getBrokerName(), address, header, 30_000, new PopCallback() {
-                @Override
-                public void onSuccess(PopResult popped) {
-                    result.complete(popped);
-                }
-
-                @Override
-                public void onException(Throwable failure) {
-                    result.completeExceptionally(failure);
-                }
-            });
-            return result;
-        }
-
-        AckResult ack(String group, String handle) throws Exception {
-            String[] fields = ExtraInfoUtil.split(handle);
-            AckMessageRequestHeader header = new AckMessageRequestHeader();
-            header.setTopic(ExtraInfoUtil.getRealTopic(fields, queue.getTopic(), group));
-            header.setConsumerGroup(group);
-            header.setQueueId(ExtraInfoUtil.getQueueId(fields));
-            header.setOffset(ExtraInfoUtil.getQueueOffset(fields));
-            header.setExtraInfo(handle);
-            Answer answer = new Answer();
-            wire.ackMessageAsync(address, 10_000, answer, header);
-            return answer.get();
-        }
-
-        void ackAll(String group, List<String> handles) throws Exception {
-            Answer answer = new Answer();
-            wire.batchAckMessageAsync(address, 10_000, answer, queue.getTopic(), group, handles);
-            Check.equal(AckStatus.OK, answer.get().getStatus(), "several acknowledgements");
-        }
-
-        AckResult change(String group, String handle, long invisibleMs) throws Exception {
-            String[] fields = ExtraInfoUtil.split(handle);
-            ChangeInvisibleTimeRequestHeader header = new ChangeInvisibleTimeRequestHeader();
-            header.setTopic(ExtraInfoUtil.getRealTopic(fields, queue.getTopic(), group));
-            header.setConsumerGroup(group);
-            header.setQueueId(ExtraInfoUtil.getQueueId(fields));
-            header.setOffset(ExtraInfoUtil.getQueueOffset(fields));
-            header.setExtraInfo(handle);
-            header.setInvisibleTime(invisibleMs);
-            Answer answer = new Answer();
-            wire.changeInvisibleTimeAsync(queue.getBrokerName(), address, header, 10_000, answer);
-            return answer.get();
-        }
-    }
-
-    private static final class Answer implements AckCallback {
-        private final CompletableFuture<AckResult> result = new CompletableFuture<>();
-
-        @Override
-        public void onSuccess(AckResult answered) {
-            result.complete(answered);
-        }
-
-        @Override
-        public void onException(Throwable failure) {
-            result.completeExceptionally(failure);
-        }
-
-        AckResult get() throws Exception {
-            return result.get(20, TimeUnit.SECONDS);
-        }
     }
 }
