@@ -143,6 +143,23 @@ fn offsets_outlive_a_restart_of_the_broker() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn mqadmin_reads_the_traces_of_a_broker_that_traces() -> Result<()> {
+    let _machine = alone();
+    if external_namesrv().is_some() {
+        say("SKIPPED: a broker that somebody else runs need not trace");
+        return Ok(());
+    }
+    let Some(java) = programs::java(JavaLine::Five)? else {
+        return Ok(());
+    };
+    let folder = fresh_folder("traces")?;
+    let ports = Ports::free()?;
+    let kourou = Kourou::start_ready(folder.path(), ports, &["--broker-traces", "true"])?;
+    java.run(&ports.namesrv_addr(), &suffix("traces", 0), &["broker-traces"])?;
+    kourou.stop()
+}
+
 /// How often the broker is killed under a consumer.
 const KILLS: u64 = 4;
 

@@ -20,6 +20,7 @@ use crate::property;
 use crate::queue::QueueKey;
 use crate::state::{Change, State};
 use crate::topic::{Creations, Listener};
+use crate::trace::Traces;
 
 /// One broker on one store. Everything it does is safe to call from many threads at once.
 ///
@@ -35,6 +36,8 @@ pub struct Broker {
     pub(crate) creations: Creations,
     pub(crate) ids: MessageIds,
     pub(crate) flow: Flow,
+    /// If the broker traces.
+    pub(crate) traces: Option<Arc<Traces>>,
     pub(crate) region: Arc<str>,
     /// The properties that every message gets, encoded once.
     pub(crate) stamp: Vec<u8>,
@@ -54,6 +57,7 @@ pub struct Broker {
 struct Ticks {
     flush_ms: i64,
     scan_ms: i64,
+    trace_ms: i64,
 }
 
 impl fmt::Debug for Broker {
@@ -95,6 +99,9 @@ impl Broker {
             creations: Creations::default(),
             ids: MessageIds::new(options.message_id_seed),
             flow: Flow::new(&options),
+            traces: options
+                .traces
+                .then(|| Arc::new(Traces::new(&options, clock.clone(), state.clone()))),
             region: options.region.as_str().into(),
             stamp,
             next_queue: AtomicU32::new(0),
@@ -104,6 +111,7 @@ impl Broker {
             ticks: Mutex::new(Ticks {
                 flush_ms: now_ms.saturating_add(options.offset_flush_interval_ms),
                 scan_ms: now_ms.saturating_add(options.limits.client_scan_interval_ms),
+                trace_ms: now_ms,
             }),
             options,
             engine,
@@ -119,6 +127,7 @@ impl Broker {
     pub fn close(&self) -> Result<(), CloseError> {
         self.flush_offsets();
         self.store_groups();
+        self.write_last_traces();
         self.engine.close()
     }
 
@@ -135,8 +144,8 @@ impl Broker {
         }
     }
 
-    /// Does the periodic work that is due: flushes offsets, forgets clients and locks that have expired. Returns when it
-    /// should be called next.
+    /// Does the periodic work that is due: flushes offsets, writes traces, forgets clients and locks that have expired. Returns when
+    /// it should be called next.
     pub fn tick(&self) -> i64 {
         let now_ms = self.clock.now_ms();
         let limits = &self.options.limits;
@@ -155,7 +164,22 @@ impl Broker {
             self.locks.expire(now_ms, limits.lock_lease_ms);
             self.flow.sweep(self.clock.elapsed_ms());
         }
-        next_ms
+        match self.tick_traces(now_ms) {
+            Some(trace_ms) => next_ms.min(trace_ms),
+            None => next_ms,
+        }
+    }
+
+    /// Writes traces. When more will have come together; `None` if there are none.
+    fn tick_traces(&self, now_ms: i64) -> Option<i64> {
+        let traces = self.traces.as_ref()?;
+        let mut ticks = self.ticks.lock();
+        let due = take_due(&mut ticks.trace_ms, now_ms, self.options.limits.trace_interval_ms);
+        if (due || traces.has_much()) && self.write_traces() {
+            // What is on its way will have arrived.
+            ticks.trace_ms = now_ms.saturating_add(1);
+        }
+        Some(ticks.trace_ms)
     }
 
     /// The options it was opened with.

@@ -84,6 +84,7 @@ pub mod stats;
 mod text;
 mod timer;
 pub mod topic;
+mod trace;
 pub mod transaction;
 
 pub use broker::Broker;
@@ -91,3 +92,4 @@ pub use options::{BrokerOptions, Limits};
 pub use queue::{QueueKey, QueueName};
 pub use text::Text;
 pub use timer::{DELAY_LEVELS_MS, DelayError, RecallError, RecallRequest};
+pub use trace::TraceCounts;

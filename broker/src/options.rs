@@ -23,6 +23,8 @@ pub struct BrokerOptions {
     pub region: String,
     /// Whether clients are asked to trace.
     pub trace_on: bool,
+    /// Whether the broker itself traces what it is sent and what it delivers.
+    pub traces: bool,
     /// What clients may do here at all; see [`perm`].
     pub perm: u32,
     /// Whether a first send creates its topic.
@@ -87,6 +89,7 @@ impl BrokerOptions {
             store_host,
             region: "DefaultRegion".to_owned(),
             trace_on: true,
+            traces: false,
             perm: perm::READ | perm::WRITE,
             auto_create_topic: true,
             auto_create_group: true,
@@ -197,6 +200,14 @@ pub struct Limits {
     pub request_modes_max: usize,
     /// Most queues whose offsets one state record holds.
     pub offsets_per_record_max: usize,
+    /// Most bytes of the broker's traces that wait to be written; more are dropped.
+    pub traces_pending_size_bytes_max: usize,
+    /// The broker's traces are held back while so many bytes of them are on their way to the disk.
+    pub traces_in_flight_size_bytes_max: u64,
+    /// How long a trace waits for others to be written together with it.
+    pub trace_interval_ms: i64,
+    /// Most deliveries whose outcome the broker's traces tell; each takes memory until it is known.
+    pub traced_deliveries_max: usize,
 }
 
 impl Default for Limits {
@@ -244,6 +255,10 @@ impl Default for Limits {
             pop_holds_per_queue_max: 1_024,
             request_modes_max: 1_000_000,
             offsets_per_record_max: 4_096,
+            traces_pending_size_bytes_max: 16 << 20,
+            traces_in_flight_size_bytes_max: 1 << 20,
+            trace_interval_ms: 200,
+            traced_deliveries_max: 100_000,
         }
     }
 }

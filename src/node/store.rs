@@ -64,6 +64,8 @@ impl Opened {
             messages_per_s: settings.client_send_messages,
             bytes_per_s: settings.client_send_bytes,
         };
+        options.trace_on = settings.trace_on;
+        options.traces = settings.broker_traces;
         options.retry_topic_v2 = settings.retry_topic_v2;
         options.default_request_mode = settings.default_request_mode;
         options.retried_send_window_ms = settings.retried_send_window_ms;

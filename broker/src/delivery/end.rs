@@ -9,6 +9,7 @@ use super::record;
 use super::table::{Delivery, GroupQueueKey};
 use super::{DeliveryError, Handle};
 use crate::broker::Broker;
+use crate::trace::Outcome;
 
 /// What an acknowledgement came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,11 +132,14 @@ impl Broker {
             .collect();
         let broker = self.clone();
         self.engine.append(record, move |appended| {
-            if appended.is_err() {
-                for (name, deliveries) in &owned {
-                    for delivery in deliveries {
-                        broker.state.deliveries.unmark(name.key(), *delivery);
-                    }
+            for (name, deliveries) in &owned {
+                if appended.is_ok() {
+                    let offsets = deliveries.iter().map(|delivery| delivery.offset);
+                    broker.trace_ended(name.key(), offsets, Outcome::Success);
+                    continue;
+                }
+                for delivery in deliveries {
+                    broker.state.deliveries.unmark(name.key(), *delivery);
                 }
             }
             done(appended.map(|_| ()).map_err(DeliveryError::Store));
@@ -161,6 +165,8 @@ impl Broker {
         self.engine.append(record, move |appended| {
             if appended.is_err() {
                 broker.spoken_in_vain(name.key(), pop_ms, &offsets);
+            } else {
+                broker.trace_ended(name.key(), offsets.iter().copied(), Outcome::Success);
             }
             broker.wake_in_order(name.key());
             done(appended.map(|_| AckOutcome::Acked).map_err(DeliveryError::Store));

@@ -45,7 +45,7 @@ pub use pop::{PopStep, Reading, TakenPop};
 pub(crate) use record::{ACKED_IN_ORDER, Applied, CHANGED, CHANGED_IN_ORDER, ENDED, POPPED, POPPED_IN_ORDER};
 pub use retry::RetryKind;
 pub(crate) use retry::{RETRY_OF, RetryOf};
-pub(crate) use table::{DeliveryTable, GroupQueueKey};
+pub(crate) use table::{DeliveryTable, GroupQueue, GroupQueueKey};
 
 use crate::receive::InlineSubscription;
 use crate::text::Text;

@@ -16,6 +16,7 @@ use crate::name;
 use crate::property::{self, ORIGIN_MESSAGE_ID, RETRY_TOPIC};
 use crate::send::offset_msg_id;
 use crate::topic::TopicConfig;
+use crate::trace::Outcome;
 
 /// When a group was given a message for the first time.
 const FIRST_POP_TIME: &str = "1ST_POP_TIME";
@@ -102,10 +103,9 @@ impl Broker {
 
     fn append_again(self: &Arc<Self>, record: EncodedRecord, overdue: Overdue) {
         let broker = self.clone();
-        self.engine.append(record, move |appended| {
-            if let Err(error) = appended {
-                broker.not_redelivered(&overdue, &error);
-            }
+        self.engine.append(record, move |appended| match appended {
+            Ok(_) => broker.trace_ended(overdue.queue.key(), [overdue.delivery.offset], Outcome::TimedOut),
+            Err(error) => broker.not_redelivered(&overdue, &error),
         });
     }
 

@@ -26,6 +26,7 @@ impl Broker {
             return Ok(());
         }
         self.state.offsets.commit(group, topic, queue_id, offset);
+        self.trace_committed(group, topic, queue_id, offset);
         Ok(())
     }
 
@@ -49,6 +50,7 @@ impl Broker {
         let Some(flushing) = self.state.offsets.commit_now(group, topic, queue_id, offset) else {
             return done(Err(CommitError::GroupNotExist { group: group.clone() }));
         };
+        self.trace_committed(group, topic, queue_id, offset);
         self.append_offsets(vec![flushing], |stored| done(stored.map_err(CommitError::Store)));
     }
 

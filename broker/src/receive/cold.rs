@@ -121,6 +121,8 @@ impl ColdPull {
         }
         let Admitted { topic, group, .. } = &self.admitted;
         self.broker.received(topic, group, records.len(), size_bytes);
+        self.broker
+            .trace_pulled(&group.name, &topic.name, self.admitted.queue_id, &records);
         Ok(PullOutcome::Found(Pulled {
             records,
             size_bytes,

@@ -37,6 +37,7 @@ impl Broker {
             self.state
                 .offsets
                 .commit(&request.group, &request.topic, admitted.queue_id, offset);
+            self.trace_committed(&request.group, &request.topic, admitted.queue_id, offset);
         }
         let mut place = PullPlace {
             next_offset: 0,
@@ -130,6 +131,12 @@ impl Broker {
             return empty(PullStatus::NoMatchedMessage, place);
         }
         self.received(&admitted.topic, &admitted.group, records.len(), size_bytes);
+        self.trace_pulled(
+            &admitted.group.name,
+            &admitted.topic.name,
+            admitted.queue_id,
+            &records,
+        );
         Ok(PullOutcome::Found(Pulled {
             records,
             size_bytes,

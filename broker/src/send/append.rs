@@ -69,6 +69,7 @@ impl Broker {
     ) {
         sending.begin(request.is_batch, waking);
         let properties = Properties::read(&request.properties);
+        sending.trace = self.begin_trace(&request, &properties);
         let checked = self
             .check_send(&request, &properties)
             .and_then(|checked| self.admit_checked(&request, &properties, checked));

@@ -17,6 +17,7 @@ mod once;
 mod patience;
 mod recent;
 mod sending;
+mod traced;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};

@@ -17,6 +17,7 @@ use super::recent::{RecentSends, Waiter};
 use super::{SendError, SendReceipt};
 use crate::property::REAL_TOPIC;
 use crate::timer::RecallHandle;
+use crate::trace::SendTrace;
 
 /// Memory for properties that is kept for the next send; what grew beyond it is given back.
 const KEPT_PROPERTIES_SIZE_BYTES_MAX: usize = 4 * 1024;
@@ -43,6 +44,8 @@ pub struct Sending<D> {
     id: Option<KeyHash>,
     /// Whom to tell of the end; kept for the next send.
     recent: Option<Arc<RecentSends>>,
+    /// What the broker's traces tell of this send.
+    pub(super) trace: Option<Box<SendTrace>>,
 }
 
 /// Who is woken by an append.
@@ -77,6 +80,7 @@ impl<D: SendDone> Sending<D> {
             waking: Waking::Writer,
             id: None,
             recent: None,
+            trace: None,
         })
     }
 
@@ -126,11 +130,13 @@ impl<D: SendDone> Sending<D> {
             let positions = places.iter().map(|place| place.position);
             self.receipt.batch_positions.extend(positions);
         }
+        self.end_trace(Some(&mut places.iter().map(|place| place.position)));
         D::sent(self, Ok(()));
     }
 
     pub(super) fn refuse(mut self: Box<Self>, error: SendError) {
         self.records.clear();
+        self.end_trace(None);
         D::sent(self, Err(error));
     }
 
@@ -148,6 +154,10 @@ impl<D: SendDone> AppendDone for Sending<D> {
     fn done(mut self: Box<Self>, outcome: Result<&[Appended], AppendError>, records: EncodedRecords) {
         self.records = records;
         let waiters = self.told_recent(&outcome);
+        match &outcome {
+            Ok(appended) => self.end_trace(Some(&mut appended.iter().map(|one| one.position))),
+            Err(_) => self.end_trace(None),
+        }
         let outcome = outcome.map_err(SendError::Store).map(|appended| {
             if let Some(first) = appended.first() {
                 self.receipt.position = first.position;
@@ -167,6 +177,23 @@ impl<D: SendDone> AppendDone for Sending<D> {
 }
 
 impl<D> Sending<D> {
+    /// Notes how the send ended, for the broker's traces.
+    fn end_trace(&mut self, positions: Option<&mut dyn Iterator<Item = u64>>) {
+        let Some(mut trace) = self.trace.take() else {
+            return;
+        };
+        let messages = &mut trace.sent().messages;
+        if !self.is_batch || self.receipt.is_inner_batch {
+            // One record, whose id is the one that the sender is told.
+            messages.truncate(1);
+            let id = &self.receipt.transaction_id;
+            if let Some(message) = messages.first_mut().filter(|_| !id.is_empty()) {
+                message.id = id.as_str().into();
+            }
+        }
+        trace.end(positions);
+    }
+
     /// Makes the recall handle, if there is one, that of a message which is due then.
     pub(super) fn recall_at(&mut self, broker_name: &str, due_ms: i64) {
         let topic = self

@@ -9,11 +9,13 @@ use super::{SendBackError, SendBackRequest};
 use crate::again::AGAIN_LIMITS;
 use crate::broker::Broker;
 use crate::client::SYS_FLAG_UNIT_SUBSCRIBED;
+use crate::delivery::GroupQueueKey;
 use crate::name::{self, SCHEDULE_TOPIC};
 use crate::property::{self, Names, Properties};
 use crate::send::offset_msg_id;
 use crate::timer::DELAY_LEVEL_MAX;
 use crate::topic::{TopicConfig, perm};
+use crate::trace::Outcome;
 
 /// Queues of a dead-letter topic.
 const DLQ_QUEUES: u32 = 1;
@@ -29,7 +31,11 @@ enum Checked {
     /// This topic must be made first. The message has been read.
     Make(TopicConfig, Bytes),
     /// This record stores the message again.
-    Append(EncodedRecord),
+    Append {
+        record: EncodedRecord,
+        /// Topic, queue and offset of the message, if that is traced.
+        from: Option<(Box<str>, u32, u64)>,
+    },
 }
 
 impl Broker {
@@ -55,8 +61,17 @@ impl Broker {
     ) {
         match self.check_send_back(&request, origin) {
             Ok(Checked::Drop) => done(Ok(())),
-            Ok(Checked::Append(record)) => {
-                self.engine.append(record, |appended| {
+            Ok(Checked::Append { record, from }) => {
+                let broker = self.clone();
+                self.engine.append(record, move |appended| {
+                    if let (Ok(_), Some((topic, queue_id, offset))) = (&appended, from) {
+                        let key = GroupQueueKey {
+                            group: &request.group,
+                            topic: &topic,
+                            queue_id,
+                        };
+                        broker.trace_ended(key, [offset], Outcome::Failed);
+                    }
                     done(appended.map(|_| ()).map_err(SendBackError::Store));
                 });
             }
@@ -127,7 +142,7 @@ impl Broker {
                     bytes.clone(),
                 ));
             }
-            return self.again(&origin, &dlq_topic, 0, 0).map(Checked::Append);
+            return self.to_append(&origin, &dlq_topic, 0, 0);
         }
         let level = if request.delay_level == 0 {
             FIRST_LEVEL.saturating_add(origin.reconsume_times())
@@ -135,8 +150,21 @@ impl Broker {
             request.delay_level
         };
         let queue_id = self.choose_queue(retry_queues);
-        self.again(&origin, &retry_topic, queue_id, level.clamp(1, DELAY_LEVEL_MAX))
-            .map(Checked::Append)
+        self.to_append(&origin, &retry_topic, queue_id, level.clamp(1, DELAY_LEVEL_MAX))
+    }
+
+    fn to_append(
+        &self,
+        origin: &RecordView<'_>,
+        topic: &str,
+        queue_id: u32,
+        level: i32,
+    ) -> Result<Checked, SendBackError> {
+        let from = || (origin.topic().into(), origin.queue_id(), origin.queue_offset());
+        Ok(Checked::Append {
+            record: self.again(origin, topic, queue_id, level)?,
+            from: self.traces.is_some().then(from),
+        })
     }
 
     /// The message again: under `topic`, after the delay of `level` if that is not 0.

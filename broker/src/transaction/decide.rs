@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::property::{Properties, REAL_QID, REAL_TOPIC};
 use crate::state::Change;
 use crate::timer::{Delay, push_due};
+use crate::trace::Decided;
 
 /// A producer's decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,9 +80,19 @@ impl Broker {
             }
         };
         let broker = self.clone();
+        let decided = self.traces.is_some().then(|| end.clone().into_owned());
         self.engine.append(record, move |appended| {
             if appended.is_err() {
                 broker.state.transactions.give_back(position);
+            } else if let Some(end) = decided {
+                broker.trace_decided(|at_ms| Decided {
+                    at_ms,
+                    group: end.group.as_ref().into(),
+                    position,
+                    size_bytes,
+                    committed: end.decision == Decision::Commit,
+                    from_check: end.from_check,
+                });
             }
             done(appended.map(|_| ()).map_err(TransactionError::Store));
         });

@@ -22,4 +22,5 @@ mod sends;
 mod shapes;
 mod timers;
 mod topics;
+mod traces;
 mod transactions;

@@ -23,8 +23,9 @@ pub const UNIQ_KEY: &str = "UNIQ_KEY";
 const KEY_SEPARATOR: u8 = b' ';
 
 /// Keys of one record that are indexed, the unique key included; further ones cannot be looked up. It bounds what a message
-/// costs in the index: upstream has no such bound.
-pub const KEYS_PER_RECORD_MAX: usize = 64;
+/// costs in the index: upstream has no such bound. Clients that trace send the traces of a hundred messages as one, with the keys of
+/// all of them.
+pub const KEYS_PER_RECORD_MAX: usize = u8::MAX as usize;
 
 const A: u64 = 0x9E37_79B9_7F4A_7C15;
 const B: u64 = 0xD6E8_FEB8_6659_FD93;

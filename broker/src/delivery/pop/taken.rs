@@ -80,13 +80,15 @@ impl TakenPop {
         let queues = found
             .iter()
             .map(|(topic, queue_id, found)| (&**topic, *queue_id, *found));
-        let mut waiting = Some((self, popped, done));
+        let trace = broker.trace_of_pop(&group, popped.pop_ms, &popped.queues);
+        let mut waiting = Some((self, popped, done, trace));
         broker.state.offsets.append_pop(&group, queues, || {
-            let Some((mut taken, popped, done)) = waiting.take() else {
+            let Some((mut taken, popped, done, trace)) = waiting.take() else {
                 return;
             };
             broker.engine.append(record, move |appended| match appended {
                 Ok(_) => {
+                    taken.broker.trace_popped(trace);
                     taken.release();
                     done(Ok(popped));
                 }
@@ -97,7 +99,7 @@ impl TakenPop {
                 }
             });
         });
-        if let Some((taken, mut popped, done)) = waiting {
+        if let Some((taken, mut popped, done, _)) = waiting {
             // Somebody else has set the group's offset meanwhile.
             drop(taken);
             popped.queues = Vec::new();

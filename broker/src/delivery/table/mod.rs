@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use deliveries::Deliveries;
 pub(super) use ending::Overdue;
-pub(crate) use name::GroupQueueKey;
+pub(crate) use name::{GroupQueue, GroupQueueKey};
 pub(super) use popping::{Begun, OutLimits};
 
 /// Stands for a queue's block in the list of what is due: no message has this offset.

@@ -102,6 +102,11 @@ pub(super) fn info(broker: &Arc<Broker>, success: Command) -> Command {
     );
     put("sendsRefusedQuota", flow.sends_refused_quota.to_string());
     put("pullsRefusedQuota", flow.pulls_refused_quota.to_string());
+    if let Some(traces) = broker.trace_counts() {
+        put("tracesWritten", traces.written.to_string());
+        put("tracesDropped", traces.dropped.to_string());
+        put("tracesUnfollowed", traces.unfollowed.to_string());
+    }
     put("storeHealth", format!("{:?}", engine.health()));
     success.with_body(table.encode())
 }

@@ -78,6 +78,7 @@ public final class Main {
         Surviving.register(known);
         Api.registerGrpc(known);
         Api.registerKills(known);
+        Api.registerBrokerTraces(known);
 
         Map<String, Case> chosen = new LinkedHashMap<>();
         for (String name : names) {

@@ -40,6 +40,11 @@ final class Run implements AutoCloseable {
         return label + "_" + suffix;
     }
 
+    /** Where the name server is. */
+    String namesrv() {
+        return namesrv;
+    }
+
     /** Where the broker serves gRPC. */
     String grpc() {
         return grpc;

@@ -63,7 +63,25 @@ final class Trace {
             }
             return kinds.containsAll(List.of("Pub", "SubBefore", "SubAfter"));
         });
+        for (String word : List.of(sent.getMsgId(), key)) {
+            Check.equal(List.of("Pub", "SubAfter", "SubBefore"), found(producer, word, sent.getMsgId()), "traces found by " + word);
+        }
         return Json.object("kinds", kinds);
+    }
+
+    /** What kinds of records of a message are found in the index, by its id or by a key of it. */
+    private static List<String> found(DefaultMQProducer producer, String word, String id) throws Exception {
+        List<String> kinds = new ArrayList<>();
+        long end = System.currentTimeMillis() + 60_000;
+        for (MessageExt message : producer.queryMessage(TOPIC, word, 64, 0, end).getMessageList()) {
+            for (String record : Sending.text(message).split("\u0002")) {
+                if (record.contains(id)) {
+                    kinds.add(record.split("\u0001")[0]);
+                }
+            }
+        }
+        kinds.sort(null);
+        return kinds;
     }
 
     /** What kinds of records in the queue are of this message; a message of records has the ids and keys of all of them. */

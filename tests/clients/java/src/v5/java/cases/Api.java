@@ -31,6 +31,11 @@ final class Api {
         PopKills.register(cases);
     }
 
+    /** Those that need a broker that traces by itself. */
+    static void registerBrokerTraces(Map<String, Case> cases) {
+        BrokerTraces.register(cases);
+    }
+
     static void createTopic(DefaultMQProducer producer, String topic, int queues) throws Exception {
         producer.createTopic("TBW102", topic, queues, Collections.emptyMap());
     }
