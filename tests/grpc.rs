@@ -8,7 +8,7 @@ mod support;
 use anyhow::Result;
 use support::broker::Kourou;
 use support::programs::{self, JavaLine, Program};
-use support::{Ports, alone, fresh_folder, number_from_env, say};
+use support::{Ports, alone, fresh_folder, installed, number_from_env, say};
 
 #[test]
 fn java_producers() -> Result<()> {
@@ -22,6 +22,7 @@ fn java_producers() -> Result<()> {
         "grpc-send",
         "grpc-async",
         "grpc-fifo",
+        "grpc-priority",
         "grpc-refused",
     ];
     rounds(|run| run.cases(&java, &cases))
@@ -29,14 +30,60 @@ fn java_producers() -> Result<()> {
 
 #[test]
 fn go_producers() -> Result<()> {
+    let cases = ["send", "async", "fifo", "delay", "transactions", "refused"];
+    producers("go", programs::go_grpc, &cases)
+}
+
+#[test]
+fn python_producers() -> Result<()> {
+    let cases = [
+        "send",
+        "async",
+        "fifo",
+        "delay",
+        "priority",
+        "transactions",
+        "refused",
+    ];
+    producers("python", installed::python, &cases)
+}
+
+#[test]
+fn node_producers() -> Result<()> {
+    let cases = [
+        "send",
+        "async",
+        "fifo",
+        "delay",
+        "priority",
+        "transactions",
+        "refused",
+    ];
+    producers("node", installed::node, &cases)
+}
+
+#[test]
+fn rust_producers() -> Result<()> {
+    let cases = ["send", "fifo", "delay", "transactions", "refused"];
+    producers("rust", || installed::rust().map(Some), &cases)
+}
+
+/// The program sends, the remoting client for Java makes the topics and looks at what lies in them.
+fn producers(language: &str, program: impl Fn() -> Result<Option<Program>>, cases: &[&str]) -> Result<()> {
     let _machine = alone();
-    let (Some(java), Some(go)) = (programs::java(JavaLine::Five)?, programs::go_grpc()?) else {
+    let (Some(java), Some(program)) = (programs::java(JavaLine::Five)?, program()?) else {
         return Ok(());
     };
+    let sending: Vec<String> = cases.iter().map(|case| format!("grpc-{case}")).collect();
+    let reading: Vec<String> = cases
+        .iter()
+        .filter(|case| **case != "refused")
+        .map(|case| format!("grpc-read-{case}-{language}"))
+        .collect();
     rounds(|run| {
-        run.cases(&java, &["grpc-topics"])?;
-        run.cases(&go, &["grpc-send", "grpc-fifo", "grpc-transactions"])?;
-        run.cases(&java, &["grpc-read-go"])
+        run.cases(&java, &[&format!("grpc-topics-{language}")])?;
+        run.cases(&program, &sending.iter().map(String::as_str).collect::<Vec<_>>())?;
+        run.cases(&java, &reading.iter().map(String::as_str).collect::<Vec<_>>())
     })
 }
 

@@ -22,16 +22,16 @@ pub(crate) enum JavaLine {
 /// A program with cases to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
-    name: String,
-    command: Vec<String>,
-    environment: Vec<(&'static str, &'static str)>,
+    pub(super) name: String,
+    pub(super) command: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
 }
 
 impl Program {
     /// The same program with one more variable in its environment.
-    pub(crate) fn with_variable(&self, name: &'static str, value: &'static str) -> Self {
+    pub(crate) fn with_variable(&self, name: &str, value: &str) -> Self {
         let mut program = self.clone();
-        program.environment.push((name, value));
+        program.environment.push((name.to_owned(), value.to_owned()));
         program
     }
 
@@ -66,7 +66,7 @@ impl Program {
             .args(["--namesrv", namesrv, "--suffix", suffix])
             .args(cases)
             .env("HOME", home.path())
-            .envs(self.environment.iter().copied())
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             // Client libraries chat there; a case says what went wrong in its own line.
@@ -109,7 +109,7 @@ impl Running {
             let case = result["case"].as_str().unwrap_or("?");
             let verdict = if result["ok"] == true { "ok" } else { "FAILED" };
             say(&format!(
-                "{:<12} {case:<18} {verdict:<6} {:>6} ms  {}",
+                "{:<12} {case:<30} {verdict:<6} {:>6} ms  {}",
                 self.name, result["ms"], result["detail"]
             ));
             if result["ok"] == true {
@@ -142,7 +142,7 @@ impl Drop for Running {
 
 /// The Java cases for a client line, or `None` if that cannot be built here and need not be.
 pub(crate) fn java(line: JavaLine) -> Result<Option<Program>> {
-    if !toolchain("java", "-version")? || !toolchain("mvn", "-version")? {
+    if !toolchain("java", &["-version"])? || !toolchain("mvn", &["-version"])? {
         return Ok(None);
     }
     let (name, flags): (_, &[&str]) = match line {
@@ -211,7 +211,7 @@ pub(crate) fn ledger() -> Result<Option<PathBuf>> {
 
 /// Runs the tests that a Go package has of its own, if Go is here.
 pub(crate) fn go_test(package: &str) -> Result<()> {
-    if toolchain("go", "version")? {
+    if toolchain("go", &["version"])? {
         let status = Command::new("go")
             .args(["test", package])
             .current_dir(clients_folder().join("go"))
@@ -225,7 +225,7 @@ pub(crate) fn go_test(package: &str) -> Result<()> {
 
 /// Builds the program in the folder `name` of a Go module.
 fn go_binary(module: &str, name: &str) -> Result<Option<PathBuf>> {
-    if !toolchain("go", "version")? {
+    if !toolchain("go", &["version"])? {
         return Ok(None);
     }
     let out = programs_folder().join(module);
@@ -249,26 +249,27 @@ fn go_binary(module: &str, name: &str) -> Result<Option<PathBuf>> {
 }
 
 /// Whether the tool runs. A missing one is an error where all are required, and said aloud elsewhere.
-fn toolchain(tool: &str, version_flag: &str) -> Result<bool> {
+pub(super) fn toolchain(tool: &str, arguments: &[&str]) -> Result<bool> {
     let runs = Command::new(tool)
-        .arg(version_flag)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
     if !runs {
+        let tool = [&[tool], arguments].concat().join(" ");
         if std::env::var("KOUROU_REQUIRE_CLIENTS").is_ok_and(|value| value == "1") {
-            bail!("{tool} is missing, and KOUROU_REQUIRE_CLIENTS=1 asks for every client");
+            bail!("`{tool}` does not run, and KOUROU_REQUIRE_CLIENTS=1 asks for every client");
         }
         say(&format!(
-            "SKIPPED: {tool} is missing, so these client cases cannot be built (tests/README.md says what they need)"
+            "SKIPPED: `{tool}` does not run, so these client cases cannot be built (tests/README.md says what they need)"
         ));
     }
     Ok(runs)
 }
 
-fn clients_folder() -> PathBuf {
+pub(super) fn clients_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 

@@ -29,7 +29,10 @@ type run struct {
 	suffix string
 }
 
-var cases = map[string]behaviour{"grpc-send": send, "grpc-fifo": fifo, "grpc-transactions": transactions}
+var cases = map[string]behaviour{
+	"grpc-send": send, "grpc-async": sendAsync, "grpc-fifo": fifo, "grpc-delay": delay,
+	"grpc-transactions": transactions, "grpc-refused": refused,
+}
 
 func main() {
 	namesrv := flag.String("namesrv", "", "not needed")
@@ -143,6 +146,55 @@ func fifo(r run) any {
 		sendOne(producer, message)
 	}
 	return map[string]any{"messages": 100}
+}
+
+func sendAsync(r run) any {
+	topic := "grpc_async_go_" + r.suffix
+	producer := r.producer(topic)
+	defer producer.GracefulStop()
+	outcomes := make(chan error, 500)
+	for i := range 500 {
+		message := &rmq.Message{Topic: topic, Body: []byte(fmt.Sprintf("async %d", i))}
+		producer.SendAsync(context.Background(), message,
+			func(_ context.Context, _ []*rmq.SendReceipt, err error) { outcomes <- err })
+	}
+	for range 500 {
+		must(<-outcomes)
+	}
+	return map[string]any{"messages": 500}
+}
+
+func delay(r run) any {
+	topic := "grpc_delay_go_" + r.suffix
+	producer := r.producer(topic)
+	defer producer.GracefulStop()
+	due := time.Now().Add(2 * time.Second)
+	message := &rmq.Message{Topic: topic, Body: []byte(fmt.Sprintf("later %d", due.UnixMilli()))}
+	message.SetDelayTimestamp(due)
+	sendOne(producer, message)
+	return map[string]any{"due": due.UnixMilli()}
+}
+
+// refused: of a topic that does not exist the client gives up before it asks for a send.
+func refused(r run) any {
+	topic := "grpc_cross_go_" + r.suffix
+	producer := r.producer(topic)
+	defer producer.GracefulStop()
+	ordered := &rmq.Message{Topic: topic, Body: []byte("x")}
+	ordered.SetMessageGroup("g")
+	reserved := &rmq.Message{Topic: topic, Body: []byte("x")}
+	reserved.AddProperty("UNIQ_KEY", "x")
+	for what, message := range map[string]*rmq.Message{
+		"a topic that does not exist":          {Topic: "grpc_nowhere_go_" + r.suffix, Body: []byte("x")},
+		"an ordered message to a normal topic": ordered,
+		"a body of more than 4 MiB":            {Topic: topic, Body: make([]byte, 4<<20+1)},
+		"a property whose name is reserved":    reserved,
+	} {
+		if _, err := producer.Send(context.Background(), message); err == nil {
+			panic("not refused: " + what)
+		}
+	}
+	return map[string]any{"refused": 4}
 }
 
 func transactions(r run) any {

@@ -1,0 +1,66 @@
+"""What one case has in hand: names that nobody else uses, clients that are shut down with it, waiting for conditions."""
+
+import time
+
+from rocketmq import ClientConfiguration, Credentials, Message, Producer
+
+LANGUAGE = "python"
+WAIT_LIMIT_S = 60
+
+
+class Run:
+    def __init__(self, grpc, suffix):
+        self.grpc = grpc
+        self.suffix = suffix
+        self._closing = []
+
+    def name(self, label):
+        return f"{label}_{LANGUAGE}_{self.suffix}"
+
+    def configuration(self):
+        return ClientConfiguration(self.grpc, Credentials(), request_timeout=10)
+
+    def producer(self, topic, checker=None):
+        return self.started(Producer(self.configuration(), [topic], checker))
+
+    def started(self, client):
+        client.startup()
+        self._closing.append(client.shutdown)
+        return client
+
+    def close(self):
+        while self._closing:
+            self._closing.pop()()
+
+
+def message(topic, body, **fields):
+    made = Message()
+    made.topic = topic
+    made.body = body if isinstance(body, bytes) else body.encode()
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def wait(what, condition):
+    """Looks every few milliseconds until the condition holds; `what` says what is missing by now."""
+    deadline = time.monotonic() + WAIT_LIMIT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {WAIT_LIMIT_S} s: {what()}")
+        time.sleep(0.002)
+
+
+def equal(wanted, found, what):
+    if wanted != found:
+        raise AssertionError(f"{what}: wanted {wanted!r}, found {found!r}")
+
+
+def raises(kind, code, what, action):
+    """The client's own exception, with the code that the broker answered, or None if the client did not ask it."""
+    try:
+        action()
+    except kind as refusal:
+        equal(code, getattr(refusal, "code", None), f"code of the refusal of {what}")
+        return
+    raise AssertionError(f"not refused: {what}")
