@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, ring};
 use tokio::net::TcpStream;
 
 use crate::certificate::{Files, Look, Shown, self_signed};
@@ -49,7 +49,7 @@ impl Tls {
     ///
     /// A file is not there, is not what it should be, or does not go with the other.
     pub fn new(mode: Mode, source: Source) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(ring::default_provider());
         let files = match source {
             Source::SelfSigned => None,
             Source::Files { certificate, key } => Some(Files { certificate, key }),
