@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::code;
 use crate::filter::FilterError;
+use crate::flow::FlowRefusal;
 use crate::send::{append_code, append_remark};
 use crate::text::Text;
 
@@ -73,6 +74,9 @@ pub enum PopError {
     /// The filter does not compile.
     #[error("parse the consumer's subscription failed: {0}")]
     Filter(#[from] FilterError),
+    /// A quota is used up.
+    #[error(transparent)]
+    Flow(#[from] FlowRefusal),
     /// A message could not be read.
     #[error("the messages could not be read: {0}")]
     Read(#[from] ReadError),
@@ -94,6 +98,7 @@ impl PopError {
             Self::TopicNotExist { .. } => code::TOPIC_NOT_EXIST,
             Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::Filter(_) => code::SUBSCRIPTION_PARSE_FAILED,
+            Self::Flow(refusal) => refusal.response_code(),
             Self::Read(_) => code::SYSTEM_ERROR,
             Self::Store(source) => append_code(source),
         }

@@ -237,6 +237,11 @@ impl PopHolds {
         self.run(woken);
     }
 
+    /// A group's offset in a queue was set from outside: somebody who waits may find something.
+    pub(crate) fn offset_set(&self, topic: &str, group: &str, queue_id: u32) {
+        self.wake(topic, group, Concerning::Queue(queue_id));
+    }
+
     /// Wakes those who want one of these: of each group one for each queue. Without holds this is one load.
     pub(crate) fn arrived(&self, arrivals: &[Arrival<'_>]) {
         fence(Ordering::SeqCst);
@@ -318,7 +323,7 @@ impl Broker {
             filter,
             wake: Box::new(wake),
         };
-        let line = (topic.name.clone(), group);
+        let line = (topic.name.clone(), group.name.clone());
         let Some(id) = self.state.pop_holds.add(&line.0, &line.1, hold) else {
             return Ok(PopHold::Full);
         };
@@ -356,7 +361,7 @@ impl Broker {
         Ok(self
             .state
             .pop_holds
-            .waiting(&topic.name, &group, queue_id.max(-1)))
+            .waiting(&topic.name, &group.name, queue_id.max(-1)))
     }
 
     /// Wakes somebody who waits for a queue that can be popped in order again.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::inner;
 use super::order::Standing;
 use super::retry::retry_topics_of;
 use super::table::GroupQueueKey;
@@ -63,9 +64,8 @@ impl Broker {
                 if size_bytes > self.options.limits.pull_hot_size_bytes_max && !peeked.records.is_empty() {
                     break;
                 }
-                peeked
-                    .records
-                    .push(self.engine.read(entry.position, entry.size_bytes)?);
+                let record = self.engine.read(entry.position, entry.size_bytes)?;
+                peeked.records.push(inner::at(record, entry.queue_offset));
             }
         }
         Ok(peeked)
@@ -122,18 +122,19 @@ impl Broker {
         with_retries: bool,
     ) -> Result<Vec<Place>, PopError> {
         let (config, group) = self.admit_popper(group, topic, queue_id)?;
+        let group = &group.name;
         let queues = match u32::try_from(queue_id) {
             Ok(queue_id) => queue_id..queue_id + 1,
             Err(_) => 0..config.read_queues,
         };
         let mut places: Vec<_> = queues
-            .map(|queue_id| self.place_of(&group, &config.name, queue_id))
+            .map(|queue_id| self.place_of(group, &config.name, queue_id))
             .collect();
         if with_retries {
-            for (_, name) in retry_topics_of(&group, topic, self.options.retry_topic_v2) {
+            for (_, name) in retry_topics_of(group, topic, self.options.retry_topic_v2) {
                 if let Some(retry) = self.state.topics.get(&name) {
                     places.extend(
-                        (0..retry.read_queues).map(|queue_id| self.place_of(&group, &retry.name, queue_id)),
+                        (0..retry.read_queues).map(|queue_id| self.place_of(group, &retry.name, queue_id)),
                     );
                 }
             }

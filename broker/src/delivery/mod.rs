@@ -23,6 +23,7 @@ mod end;
 mod error;
 mod handle;
 mod hold;
+mod inner;
 mod look;
 mod order;
 mod pop;

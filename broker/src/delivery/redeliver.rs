@@ -6,6 +6,7 @@ use hashbrown::HashSet;
 use kourou_engine::ReadError;
 use kourou_engine::record::{EncodedRecord, NAME_END, RecordView, VALUE_END, state};
 
+use super::inner;
 use super::record;
 use super::retry::{RETRY_OF, RetryKind, RetryOf, first_topic};
 use super::table::Overdue;
@@ -144,6 +145,7 @@ impl Broker {
             Err(ReadError::Outside { .. }) => return Ok(Fate::Gone),
             Err(error) => return Err(error.into()),
         };
+        let bytes = inner::at(bytes, overdue.delivery.offset);
         let message = RecordView::parse(&bytes)?;
         let is_dead = message.reconsume_times() >= group.retry_times_max;
         let topic = self.retry_place(overdue, &group, is_dead);

@@ -56,7 +56,7 @@ impl Broker {
 
     /// Makes it durable where a group begins in a queue; nobody waits for it. It is visible at once.
     pub(crate) fn begin_offset(&self, group: &str, topic: &str, queue_id: u32, offset: i64) {
-        if let Some(flushing) = self.state.offsets.commit_now(group, topic, queue_id, offset) {
+        if let Some(flushing) = self.state.offsets.begin_now(group, topic, queue_id, offset) {
             self.append_offsets(vec![flushing], |_| {});
         }
     }

@@ -145,6 +145,34 @@ impl OffsetTable {
         }
     }
 
+    /// The same, unless somebody has moved it away from `before`.
+    pub(crate) fn commit_from(&self, group: &str, topic: &str, queue_id: u32, before: i64, offset: i64) {
+        let mut shard = self.shard(group).lock();
+        let slot = shard.slot(group, topic, queue_id);
+        if slot.live != before || offset == before {
+            return;
+        }
+        slot.live = offset;
+        if !std::mem::replace(&mut slot.dirty, true)
+            && let Some(names) = shard.names(group, topic, queue_id)
+        {
+            shard.dirty.push(names);
+        }
+    }
+
+    /// Commits the first offset of a queue, unless it has one by now. The caller does as after [`OffsetTable::commit_now`].
+    pub(crate) fn begin_now(&self, group: &str, topic: &str, queue_id: u32, offset: i64) -> Option<Flushing> {
+        let mut shard = self.shard(group).lock();
+        let slot = shard.slot(group, topic, queue_id);
+        if slot.live != NONE {
+            return None;
+        }
+        slot.live = offset;
+        slot.in_flight += 1;
+        let queue = shard.names(group, topic, queue_id)?;
+        Some(Flushing { queue, offset })
+    }
+
     /// Commits an offset whose record the caller appends right away, and reports with [`OffsetTable::failed`] if that fails.
     pub(crate) fn commit_now(
         &self,
@@ -471,6 +499,20 @@ mod tests {
         table.commit("g", "t", 0, 3);
         table.apply("g", "t", 0, 8);
         assert_eq!(table.get("g", "t", 0), Some(3));
+    }
+
+    #[test]
+    fn what_is_passed_over_or_begun_gives_way_to_an_offset_that_was_set() {
+        let table = OffsetTable::new();
+        assert!(table.begin_now("g", "t", 0, 4).is_some());
+        assert!(table.begin_now("g", "t", 0, 5).is_none());
+        table.set("g", "t", 0, 2);
+        table.commit_from("g", "t", 0, 4, 9);
+        assert_eq!(table.get("g", "t", 0), Some(2));
+        table.commit_from("g", "t", 0, 2, 9);
+        assert_eq!((table.get("g", "t", 0), table.take_dirty().len()), (Some(9), 1));
+        table.set("g", "t", 1, 7);
+        assert!(table.begin_now("g", "t", 1, 0).is_none());
     }
 
     #[test]

@@ -64,14 +64,14 @@ pub enum BatchError {
 
 /// One message of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BatchMessage<'a> {
-    pub(super) flag: i32,
-    pub(super) body: &'a [u8],
-    pub(super) properties: &'a [u8],
+pub(crate) struct BatchMessage<'a> {
+    pub(crate) flag: i32,
+    pub(crate) body: &'a [u8],
+    pub(crate) properties: &'a [u8],
 }
 
 /// Takes a batch apart. Ends with the first error.
-pub(super) fn messages(
+pub(crate) fn messages(
     batch: &[u8],
     messages_max: usize,
 ) -> impl Iterator<Item = Result<BatchMessage<'_>, BatchError>> {
@@ -98,7 +98,7 @@ pub(super) fn messages(
 }
 
 /// How many messages a batch holds, up to the first that does not add up.
-pub(super) fn count(batch: &[u8]) -> u64 {
+pub(crate) fn count(batch: &[u8]) -> u64 {
     let mut rest = batch;
     let mut count = 0;
     while !rest.is_empty() && take(&mut rest).is_some() {

@@ -11,7 +11,7 @@
 //! ```
 
 mod append;
-mod batch;
+pub(crate) mod batch;
 mod check;
 mod once;
 mod patience;

@@ -532,6 +532,7 @@ impl State {
             let offset = i64::try_from(offset).unwrap_or(i64::MAX);
             self.offsets.set(group, topic, queue_id, offset);
             self.holds.wake_all(QueueKey { topic, queue_id });
+            self.pop_holds.offset_set(topic, group, queue_id);
         }
         Some(())
     }

@@ -9,7 +9,7 @@ use kourou_engine::record::RecordView;
 
 use crate::rig::{Rig, START_MS, message, pull, text, views};
 
-const INVISIBLE_MS: i64 = 60_000;
+pub(crate) const INVISIBLE_MS: i64 = 60_000;
 
 pub(crate) fn pop(topic: &str) -> PopRequest {
     PopRequest {
@@ -25,7 +25,7 @@ pub(crate) fn pop(topic: &str) -> PopRequest {
     }
 }
 
-fn in_order(attempt_id: &str) -> PopRequest {
+pub(crate) fn in_order(attempt_id: &str) -> PopRequest {
     PopRequest {
         ordered: true,
         attempt_id: attempt_id.into(),
@@ -62,7 +62,7 @@ impl Rig {
         self.try_pop(request).unwrap()
     }
 
-    fn popped(&self, topic: &str) -> Vec<(String, i32)> {
+    pub(crate) fn popped(&self, topic: &str) -> Vec<(String, i32)> {
         let gots = self.pop(&pop(topic));
         gots.into_iter().map(|got| (got.body, got.times)).collect()
     }
@@ -71,7 +71,7 @@ impl Rig {
         self.wait(|done| self.broker.ack(handle, done))
     }
 
-    fn ack(&self, got: &Got) -> AckOutcome {
+    pub(crate) fn ack(&self, got: &Got) -> AckOutcome {
         self.try_ack(&got.handle).unwrap()
     }
 
@@ -95,7 +95,7 @@ impl Rig {
         }
     }
 
-    fn after(&self, ms: i64) {
+    pub(crate) fn after(&self, ms: i64) {
         self.clock.advance(ms);
         self.redeliver();
     }
@@ -131,11 +131,11 @@ pub(crate) fn gots(request: &PopRequest, popped: &Popped) -> Vec<Got> {
     all
 }
 
-fn bodies(gots: &[Got]) -> Vec<&str> {
+pub(crate) fn bodies(gots: &[Got]) -> Vec<&str> {
     gots.iter().map(|got| got.body.as_str()).collect()
 }
 
-fn pairs(all: &[(&str, i32)]) -> Vec<(String, i32)> {
+pub(crate) fn pairs(all: &[(&str, i32)]) -> Vec<(String, i32)> {
     all.iter()
         .map(|(body, times)| ((*body).to_owned(), *times))
         .collect()

@@ -40,14 +40,14 @@ fn big(topic: &str, size_bytes: usize) -> SendRequest<'static> {
     }
 }
 
-fn set(rig: &Rig, topic: &str, changes: &str) {
+pub(crate) fn set(rig: &Rig, topic: &str, changes: &str) {
     let changes = AttributeChanges::parse(changes).unwrap();
     let config = TopicConfig::new(topic, 4);
     rig.wait(|done| rig.broker.put_topic_with(config, &changes, done))
         .unwrap();
 }
 
-fn set_group(rig: &Rig, group: &str, attributes: &[(&str, &str)]) {
+pub(crate) fn set_group(rig: &Rig, group: &str, attributes: &[(&str, &str)]) {
     let mut config = GroupConfig::new(group);
     for (name, value) in attributes {
         config.attributes.insert((*name).to_owned(), (*value).to_owned());

@@ -10,7 +10,7 @@ use crate::bell::Bell;
 use crate::rig::{Got, Rig, message, properties, pull, pull_tagged, send_back, text, views};
 use crate::sends::batch;
 
-fn make(rig: &Rig, topic: &str, queues: u32, attributes: &str) {
+pub(crate) fn make(rig: &Rig, topic: &str, queues: u32, attributes: &str) {
     let changes = AttributeChanges::parse(attributes).unwrap();
     let config = TopicConfig::new(topic, queues);
     rig.wait(|done| rig.broker.put_topic_with(config, &changes, done))

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::broker::Broker;
 use crate::delivery::{PopError, PopRequest};
 use crate::filter::Filter;
+use crate::group::GroupConfig;
 use crate::topic::{TopicConfig, perm};
 
 /// A pop that has passed the checks.
 pub(super) struct Admitted {
     pub(super) topic: Arc<TopicConfig>,
-    pub(super) group: Arc<str>,
+    pub(super) group: Arc<GroupConfig>,
     pub(super) filter: Filter,
     pub(super) messages_max: usize,
 }
@@ -33,6 +34,7 @@ impl Broker {
             });
         }
         let (topic, group) = self.admit_popper(&request.group, &request.topic, request.queue_id)?;
+        self.admit_receive(&topic, &group)?;
         let subscription = &request.subscription;
         let filter = if subscription.expression.is_empty() {
             Filter::All
@@ -53,7 +55,7 @@ impl Broker {
         group: &crate::text::Text,
         topic: &crate::text::Text,
         queue_id: i32,
-    ) -> Result<(Arc<TopicConfig>, Arc<str>), PopError> {
+    ) -> Result<(Arc<TopicConfig>, Arc<GroupConfig>), PopError> {
         if !perm::is_readable(self.options.perm) {
             let broker = self.options.store_host;
             return Err(PopError::BrokerNotReadable { broker });
@@ -77,6 +79,6 @@ impl Broker {
         if !found.consume_enable {
             return Err(PopError::GroupForbidden { group: group.clone() });
         }
-        Ok((config, found.name.clone()))
+        Ok((config, found))
     }
 }

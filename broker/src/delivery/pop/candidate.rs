@@ -7,9 +7,13 @@ use crate::broker::Broker;
 use crate::delivery::retry::retry_topics_of;
 use crate::delivery::{PopRequest, PopStart, RetryKind};
 use crate::name;
+use crate::topic::MessageType;
 
 /// Of so many pops, one looks at the retry topics first.
 const RETRY_FIRST_EVERY: u64 = 5;
+
+/// The attribute of a group that says how many of a hundred pops go by priority.
+const PRIORITY_FACTOR: &str = "priority.factor";
 
 /// A queue that a pop looks at.
 pub(super) struct Candidate {
@@ -23,6 +27,7 @@ impl Broker {
     pub(super) fn candidates(&self, request: &PopRequest, admitted: &Admitted, id: u64) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let topic = &admitted.topic;
+        let by_priority = !request.ordered && is_by_priority(admitted, id);
         match u32::try_from(request.queue_id) {
             Ok(queue_id) => candidates.push(Candidate {
                 topic: topic.name.clone(),
@@ -31,11 +36,15 @@ impl Broker {
             }),
             Err(_) => {
                 let queues = topic.read_queues;
-                let first = self.choose_queue(queues);
+                let first = if by_priority { 0 } else { self.choose_queue(queues) };
                 candidates.extend((0..queues).map(|at| Candidate {
                     topic: topic.name.clone(),
                     retry: RetryKind::of(&topic.name),
-                    queue_id: (first + at) % queues,
+                    queue_id: if by_priority {
+                        queues - 1 - at
+                    } else {
+                        (first + at) % queues
+                    },
                 }));
             }
         }
@@ -43,7 +52,7 @@ impl Broker {
             return candidates;
         }
         let normal = candidates.len();
-        for (retry, name) in retry_topics_of(&admitted.group, &topic.name, self.options.retry_topic_v2) {
+        for (retry, name) in retry_topics_of(&admitted.group.name, &topic.name, self.options.retry_topic_v2) {
             if let Some(config) = self.state.topics.get(&name) {
                 candidates.extend((0..config.read_queues).map(|queue_id| Candidate {
                     topic: config.name.clone(),
@@ -52,7 +61,7 @@ impl Broker {
                 }));
             }
         }
-        if id.is_multiple_of(RETRY_FIRST_EVERY) {
+        if !by_priority && id.is_multiple_of(RETRY_FIRST_EVERY) {
             candidates.rotate_left(normal);
         }
         candidates
@@ -96,4 +105,15 @@ impl Broker {
         };
         (None, first)
     }
+}
+
+/// Whether a pop begins with the most urgent messages: those of a topic for priorities, whose queues are the higher the more urgent. So
+/// does each pop, unless the group has less than all of them do so; and retries come last.
+fn is_by_priority(admitted: &Admitted, id: u64) -> bool {
+    if MessageType::of_topic(&admitted.topic.attributes) != Some(MessageType::Priority) {
+        return false;
+    }
+    let factor = admitted.group.attributes.get(PRIORITY_FACTOR);
+    let in_hundred = factor.and_then(|factor| factor.parse().ok()).unwrap_or(100);
+    id % 100 < in_hundred
 }

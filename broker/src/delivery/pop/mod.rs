@@ -57,7 +57,7 @@ impl Broker {
         let mut taken = TakenPop {
             broker: self.clone(),
             id,
-            group: admitted.group.clone(),
+            group: admitted.group.name.clone(),
             topic: admitted.topic.name.clone(),
             attempt_id: request.attempt_id.clone(),
             pop_ms: self.clock.now_ms(),
@@ -77,7 +77,7 @@ impl Broker {
                     break;
                 }
                 if !request.ordered {
-                    taken.rest += self.rest_of(&admitted.group, &candidate);
+                    taken.rest += self.rest_of(&admitted.group.name, &candidate);
                 }
                 continue;
             }
@@ -96,6 +96,12 @@ impl Broker {
                 PopStep::Empty { rest, again }
             });
         }
+        self.received(
+            &admitted.topic,
+            &admitted.group,
+            taken.count(),
+            taken.size_bytes(),
+        );
         Ok(PopStep::Taken(taken))
     }
 }

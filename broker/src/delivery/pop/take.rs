@@ -31,7 +31,7 @@ impl Broker {
         admitted: &Admitted,
         reading: Reading,
     ) -> Result<Look, PopError> {
-        let group = &admitted.group;
+        let group = &admitted.group.name;
         let key = GroupQueueKey {
             group,
             topic: &candidate.topic,
@@ -121,7 +121,9 @@ impl Broker {
                     // Nothing in between is wanted.
                     Some(found) if next != found => {
                         let (topic, queue_id) = (&candidate.topic, candidate.queue_id);
-                        self.state.offsets.commit(group, topic, queue_id, next);
+                        self.state
+                            .offsets
+                            .commit_from(group, topic, queue_id, found, next);
                     }
                     Some(_) => {}
                 }

@@ -1,6 +1,7 @@
 package cases;
 
 import java.lang.reflect.Field;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -32,6 +33,7 @@ final class Pop {
         cases.put("pop-retry", Pop::retried);
         cases.put("pop-switch", Pop::switched);
         cases.put("pop-calls", Pop::calls);
+        cases.put("pop-shapes", Pop::shapes);
     }
 
     /** What consumers of one group have received. */
@@ -204,6 +206,56 @@ final class Pop {
         boolean pops = consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getPopProcessQueueTable().keySet()
                 .stream().anyMatch(queue -> queue.getTopic().equals(topic));
         return pops && Run.held(consumer, topic).isEmpty();
+    }
+
+    /** Batches that stay one record come message by message, and topics for priorities from the most urgent on. */
+    private static Object shapes(Run run) throws Exception {
+        String topic = run.name("pop_batches");
+        String group = run.name("g_pop_shapes");
+        DefaultMQProducer producer = run.producer();
+        Shapes.topic(run, producer, topic, 1, "queue.type", "BatchCQ");
+        MessageQueue queue = producer.fetchPublishMessageQueues(topic).get(0);
+        List<Message> batch = new ArrayList<>();
+        for (int i = 0; i < 50; i++) {
+            batch.add(Sending.message(topic, "inner " + i));
+        }
+        Sending.sent(producer.send(batch, queue));
+        PopCaller caller = new PopCaller(Api.wire(producer), queue, address(producer, topic));
+        List<String> seen = new ArrayList<>();
+        String left = null;
+        while (seen.size() < 50) {
+            PopResult popped = caller.pop(group, 32, 2_000, 0, null);
+            Check.equal(PopStatus.FOUND, popped.getPopStatus(), "status after " + seen.size());
+            for (MessageExt message : popped.getMsgFoundList()) {
+                Check.equal((long) seen.size(), message.getQueueOffset(), "offset");
+                seen.add(Sending.text(message));
+                if (seen.size() == 8) {
+                    left = Sending.text(message);
+                    continue;
+                }
+                Check.equal(AckStatus.OK, caller.ack(group, PopCaller.handle(message)).getStatus(), "acknowledgement");
+            }
+        }
+        Check.equal(batch.stream().map(message -> new String(message.getBody(), StandardCharsets.UTF_8)).toList(), seen,
+                "messages");
+        PopResult again = caller.pop(group, 32, 60_000, 10_000, null);
+        Check.equal(List.of(left), again.getMsgFoundList().stream().map(Sending::text).toList(), "what comes again");
+        caller.ack(group, PopCaller.handle(again.getMsgFoundList().get(0)));
+
+        String urgent = run.name("pop_urgent");
+        Shapes.topic(run, producer, urgent, 4, "message.type", "PRIORITY");
+        for (int priority : new int[] {0, 2, 3, 1}) {
+            Message message = Sending.message(urgent, "priority " + priority);
+            message.setPriority(priority);
+            Sending.sent(producer.send(message));
+        }
+        MessageQueue any = producer.fetchPublishMessageQueues(urgent).get(0);
+        PopCaller calls = new PopCaller(Api.wire(producer), any, address(producer, urgent));
+        for (int priority = 3; priority >= 0; priority--) {
+            MessageExt message = calls.pop(group, 1, 60_000, 1_000, null).getMsgFoundList().get(0);
+            Check.equal("priority " + priority, Sending.text(message), "the most urgent");
+        }
+        return Json.object("messages", seen.size() + 4);
     }
 
     /** Each call by itself: pop in order and not, acknowledge one and many, change the time. */
