@@ -36,7 +36,7 @@ struct Acks<'a> {
     deliveries: Vec<Delivery>,
 }
 
-fn key(handle: &Handle, queue_id: u32) -> GroupQueueKey<'_> {
+pub(super) fn key(handle: &Handle, queue_id: u32) -> GroupQueueKey<'_> {
     GroupQueueKey {
         group: &handle.group,
         topic: &handle.topic,
@@ -174,7 +174,7 @@ impl Broker {
     }
 
     /// Whether these messages are out in order as the speaker says; if so, a record about them is on its way from now on.
-    fn speak_in_order(
+    pub(super) fn speak_in_order(
         &self,
         handle: &Handle,
         key: GroupQueueKey<'_>,
@@ -206,7 +206,7 @@ impl Broker {
         })
     }
 
-    fn spoken_in_vain(&self, key: GroupQueueKey<'_>, pop_ms: i64, offsets: &[u64]) {
+    pub(super) fn spoken_in_vain(&self, key: GroupQueueKey<'_>, pop_ms: i64, offsets: &[u64]) {
         self.state.deliveries.with_block(key, |block| {
             if let Some(block) = block {
                 for offset in offsets {
@@ -260,6 +260,47 @@ impl Broker {
         });
     }
 
+    /// Gives a message that is out a new time, from now on, under the handle that it has: it may be acknowledged by that meanwhile,
+    /// and until it is delivered again. What `done` hears of is durable.
+    pub fn renew(
+        self: &Arc<Self>,
+        handle: &Handle,
+        invisible_ms: i64,
+        done: impl FnOnce(Result<(), DeliveryError>) + Send + 'static,
+    ) {
+        if handle.ordered {
+            // In order a handle is kept in any case.
+            return self.change_invisible(handle, invisible_ms, |changed| done(changed.map(|_| ())));
+        }
+        let max_ms = self.options.limits.invisible_max_ms;
+        if !(0..=max_ms).contains(&invisible_ms) {
+            return done(Err(DeliveryError::Invisible { invisible_ms, max_ms }));
+        }
+        let (queue_id, offset) = match self.check_handle(handle, false) {
+            Ok(place) => place,
+            Err(error) => return done(Err(error)),
+        };
+        let key = key(handle, queue_id);
+        let before = handle.delivery(offset);
+        if !self.state.deliveries.mark_renewal(key, before) {
+            return done(Err(not_out(handle)));
+        }
+        let now_ms = self.clock.now_ms();
+        let to = Delivery {
+            due_ms: now_ms.saturating_add(invisible_ms),
+            ..before
+        };
+        let payload = record::changed(key, before.pop_ms, to);
+        let record = state(record::CHANGED, &payload, now_ms);
+        let (broker, name) = (self.clone(), key.to_owned_name());
+        self.engine.append(record, move |appended| {
+            if appended.is_err() {
+                broker.state.deliveries.unmark_renewal(name.key(), before);
+            }
+            done(appended.map(|_| ()).map_err(DeliveryError::Store));
+        });
+    }
+
     fn change_in_order(
         self: &Arc<Self>,
         handle: &Handle,
@@ -290,7 +331,7 @@ impl Broker {
     }
 
     /// The queue and the offset of a handle, if there are such. An acknowledgement may name the offset behind the last.
-    fn check_handle(&self, handle: &Handle, is_ack: bool) -> Result<(u32, u64), DeliveryError> {
+    pub(super) fn check_handle(&self, handle: &Handle, is_ack: bool) -> Result<(u32, u64), DeliveryError> {
         let Some(topic) = self.state.topics.get(&handle.topic) else {
             return Err(DeliveryError::TopicNotExist {
                 topic: handle.topic.clone(),
@@ -326,7 +367,7 @@ impl Broker {
     }
 }
 
-fn not_out(handle: &Handle) -> DeliveryError {
+pub(super) fn not_out(handle: &Handle) -> DeliveryError {
     DeliveryError::NotOut {
         topic: handle.topic.clone(),
         queue_id: handle.queue_id,

@@ -10,6 +10,7 @@ use crate::filter::FilterError;
 use crate::flow::FlowRefusal;
 use crate::send::{append_code, append_remark};
 use crate::text::Text;
+use crate::topic::TopicError;
 
 /// Why a pop was refused. Nothing was handed out.
 #[derive(Debug, Error)]
@@ -170,6 +171,23 @@ pub enum DeliveryError {
         /// The limit.
         max_ms: i64,
     },
+    /// The group's dead-letter topic could not be made.
+    #[error("topic[{topic}] not exist: {source}")]
+    NoDeadLetterTopic {
+        /// The topic.
+        topic: String,
+        /// Why.
+        source: TopicError,
+    },
+    /// The message could not be read.
+    #[error("the message could not be read: {0}")]
+    Read(#[from] ReadError),
+    /// The message cannot be stored again.
+    #[error("the message cannot be stored again: {why}")]
+    Illegal {
+        /// What is wrong with it.
+        why: String,
+    },
     /// The log did not take it.
     #[error("{}", append_remark(.0))]
     Store(AppendError),
@@ -183,6 +201,8 @@ impl DeliveryError {
             Self::QueueNotExist { .. } | Self::NotGiven { .. } => code::MESSAGE_ILLEGAL,
             Self::OffsetOutside { .. } | Self::NotOut { .. } => code::NO_MESSAGE,
             Self::Invisible { .. } => code::INVALID_PARAMETER,
+            Self::NoDeadLetterTopic { .. } | Self::Read(_) => code::SYSTEM_ERROR,
+            Self::Illegal { .. } => code::MESSAGE_ILLEGAL,
             Self::Store(source) => append_code(source),
         }
     }

@@ -19,6 +19,7 @@
 //!
 //! Consumers in order get the same messages again instead, where they lie, with their count beside them: `order.rs`.
 
+mod bury;
 mod end;
 mod error;
 mod handle;

@@ -89,6 +89,12 @@ impl Block {
         }
     }
 
+    /// Whether this delivery is one of it.
+    pub(super) fn has(&self, offset: u64, pop_ms: i64) -> bool {
+        let is_meant = |message: &Ordered| (message.offset, message.pop_ms) == (offset, pop_ms);
+        self.messages.iter().any(is_meant)
+    }
+
     /// Counts a record that goes to the log for a message, or comes from there.
     pub(super) fn count_in_flight(&mut self, offset: u64, pop_ms: i64, change: i16) {
         let mut messages = self.messages.iter_mut();

@@ -14,8 +14,8 @@
 //! offsets                   u32 count, u64 first, then u32 distance to the one before for each other
 //! ```
 //!
-//! Each begins with the version of the encoding. A delivery also ends by the record of a message that names it: the message, to be
-//! delivered again.
+//! Each begins with the version of the encoding. A change whose pop times are the same renews a delivery: its handle is as before. A
+//! delivery also ends by the record of a message that names it: the message, to be delivered again, or as a dead letter.
 
 use std::sync::Arc;
 
@@ -198,6 +198,32 @@ impl Applied<'_> {
         }
     }
 
+    /// A message has been stored that ends a delivery: the message itself, to be delivered again or dead.
+    pub(crate) fn ended_by_message(&self, key: GroupQueueKey<'_>, offset: u64, pop_ms: i64) {
+        let is_in_order = self
+            .deliveries
+            .with_block(key, |block| block.is_some_and(|block| block.has(offset, pop_ms)));
+        if is_in_order {
+            self.acked_in_order(key, pop_ms, &[offset]);
+        } else {
+            self.deliveries.apply_ended(key, offset, pop_ms);
+        }
+    }
+
+    fn acked_in_order(&self, key: GroupQueueKey<'_>, pop_ms: i64, offsets: &[u64]) {
+        let (moved, _) = self
+            .deliveries
+            .apply_block(key, |block| Block::acked(block, pop_ms, offsets));
+        if let Some((before, now)) = moved
+            && !self.resets.is_logged(key.group, key.topic, key.queue_id)
+        {
+            // Whoever set the offset meanwhile knows better.
+            let (before, now) = (signed(before), signed(now));
+            self.offsets
+                .apply_if(key.group, key.topic, key.queue_id, before, now);
+        }
+    }
+
     /// Applies a record. `None` if it means nothing; else when something is due earlier than everything before, if so.
     pub(crate) fn apply(&self, kind: u16, mut fields: Fields<'_>) -> Option<Option<i64>> {
         if fields.u8()? != VERSION {
@@ -287,17 +313,7 @@ impl Applied<'_> {
                 let key = read_key(&mut fields)?;
                 let pop_ms = fields.i64()?;
                 let offsets = read_offsets(&mut fields)?;
-                let (moved, _) = self
-                    .deliveries
-                    .apply_block(key, |block| Block::acked(block, pop_ms, &offsets));
-                if let Some((before, now)) = moved
-                    && !self.resets.is_logged(key.group, key.topic, key.queue_id)
-                {
-                    // Whoever set the offset meanwhile knows better.
-                    let (before, now) = (signed(before), signed(now));
-                    self.offsets
-                        .apply_if(key.group, key.topic, key.queue_id, before, now);
-                }
+                self.acked_in_order(key, pop_ms, &offsets);
             }
             CHANGED_IN_ORDER => {
                 let key = read_key(&mut fields)?;

@@ -171,7 +171,7 @@ impl Broker {
     }
 
     /// The message once more, with one attempt more counted; it names the delivery that it ends.
-    fn again_record(
+    pub(super) fn again_record(
         &self,
         overdue: &Overdue,
         message: &RecordView<'_>,
@@ -223,7 +223,7 @@ impl Broker {
 
 /// Why a message cannot be delivered again.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
+pub(super) enum Unreadable {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]

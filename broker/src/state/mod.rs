@@ -418,17 +418,20 @@ impl State {
         }
     }
 
-    /// Applies a record of deliveries.
-    fn apply_delivery(&self, kind: u16, payload: &[u8]) -> Option<()> {
-        let applied = Applied {
+    /// The views that records of deliveries change.
+    fn deliveries_applied(&self) -> Applied<'_> {
+        Applied {
             deliveries: &self.deliveries,
             offsets: &self.offsets,
             resets: &self.resets,
             topics: &self.topics,
-        };
-        if let (Some(due_ms), Some(listener)) =
-            (applied.apply(kind, Fields::new(payload))?, self.listener.get())
-        {
+        }
+    }
+
+    /// Applies a record of deliveries.
+    fn apply_delivery(&self, kind: u16, payload: &[u8]) -> Option<()> {
+        let due_ms = self.deliveries_applied().apply(kind, Fields::new(payload))?;
+        if let (Some(due_ms), Some(listener)) = (due_ms, self.listener.get()) {
             listener.timer_due(due_ms);
         }
         Some(())
@@ -562,7 +565,8 @@ impl View for State {
                             topic: of.topic,
                             queue_id: of.queue_id,
                         };
-                        self.deliveries.apply_ended(key, of.offset, of.pop_ms);
+                        self.deliveries_applied()
+                            .ended_by_message(key, of.offset, of.pop_ms);
                     }
                 }
                 _ => {}

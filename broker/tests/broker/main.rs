@@ -17,6 +17,7 @@ mod pop_resets;
 mod pop_rules;
 mod pulls;
 mod recalls;
+mod renewals;
 mod resets;
 mod retried;
 mod rig;

@@ -25,6 +25,7 @@ mod message;
 mod names;
 mod port;
 mod refusal;
+mod renewal;
 mod service;
 mod services;
 mod settle;

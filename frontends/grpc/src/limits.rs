@@ -24,6 +24,12 @@ pub struct Limits {
     pub topics_per_client_max: usize,
     /// Messages of one send.
     pub messages_per_send_max: usize,
+    /// For how long push consumers' messages are out at first. They are renewed when a sixth of it is left.
+    pub renewed: Duration,
+    /// Messages that are renewed for one push consumer. Beyond the bound its receives are refused until it acknowledges some.
+    pub renewals_per_client_max: usize,
+    /// How long a client that has lost its last stream may take to come back before the messages that it has go to others.
+    pub return_grace: Duration,
     /// Acknowledgements of one request.
     pub acks_per_request_max: usize,
     /// Time without any request or stream after which a connection is closed.
@@ -48,6 +54,9 @@ impl Default for Limits {
             commands_max: 64,
             topics_per_client_max: 1_024,
             messages_per_send_max: 1_024,
+            renewed: Duration::from_secs(60),
+            renewals_per_client_max: 8_192,
+            return_grace: Duration::from_secs(5),
             acks_per_request_max: 1_024,
             idle: Duration::from_secs(120),
             client_expiry: Duration::from_secs(120),
@@ -95,10 +104,20 @@ pub(crate) mod receive {
     pub(crate) const INVISIBLE_MIN: Duration = Duration::from_secs(10);
     /// The longest.
     pub(crate) const INVISIBLE_MAX: Duration = Duration::from_secs(12 * 3_600);
-    /// Of messages that are renewed while their consumer is there.
-    pub(crate) const RENEWED: Duration = Duration::from_secs(60);
     /// Of messages that did not reach their consumer, in milliseconds.
     pub(crate) const UNDELIVERED_MS: i64 = 1_000;
+
+    /// The pauses before each new attempt, in seconds: the delay levels.
+    pub(crate) const RETRY_PAUSES_S: [u64; 18] = [
+        1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200,
+    ];
+
+    /// The pause after an attempt, counted from 1.
+    pub(crate) fn retry_pause_ms(attempt: u32) -> i64 {
+        let at = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
+        let pause_s = RETRY_PAUSES_S.get(at).or(RETRY_PAUSES_S.last());
+        pause_s.map_or(0, |pause_s| i64::try_from(pause_s * 1_000).unwrap_or(i64::MAX))
+    }
 }
 
 /// The shortest long poll.

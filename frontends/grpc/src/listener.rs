@@ -23,6 +23,7 @@ use crate::limits::{
     STREAM_WINDOW_SIZE_BYTES,
 };
 use crate::port::Port;
+use crate::renewal::Renewals;
 use crate::services::Services;
 use crate::settle::Settle;
 
@@ -63,12 +64,14 @@ pub async fn serve(
         .map(|thread| Place::start(thread, &port.broker, &ended))
         .collect();
     let expiring = port.clone();
-    tokio::spawn(ended.run_until_cancelled_owned(async move {
+    tokio::spawn(ended.clone().run_until_cancelled_owned(async move {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
             expiring.clients.expire(&expiring.broker);
         }
     }));
+
+    tokio::spawn(ended.run_until_cancelled_owned(Renewals::run(port.clone())));
 
     let tasks = TaskTracker::new();
     let mut complained: Option<Instant> = None;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clients::Clients;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::renewal::Renewals;
 use crate::wire::v2::Code;
 
 /// What all connections share.
@@ -17,6 +18,7 @@ use crate::wire::v2::Code;
 pub(crate) struct Port {
     pub(crate) broker: Arc<Broker>,
     pub(crate) clients: Clients,
+    pub(crate) renewals: Renewals,
     pub(crate) limits: Limits,
     /// Where clients reach the port that do not say how they did.
     pub(crate) advertised: SocketAddr,
@@ -35,6 +37,7 @@ impl Port {
         Self {
             broker,
             clients: Clients::new(limits),
+            renewals: Renewals::new(limits.renewals_per_client_max),
             limits,
             advertised,
             shutdown,

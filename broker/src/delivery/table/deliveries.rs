@@ -46,8 +46,10 @@ pub(super) enum Mark {
     Nothing,
     /// So many acknowledgements.
     Acks(u8),
-    /// A new time.
+    /// A new time, or the message's end as a dead letter.
     Change,
+    /// A new time under the handle that it has: whatever else becomes of it meanwhile takes its place.
+    Renewal,
     /// The message, to be delivered again.
     Redelivery,
     /// Nothing: it cannot be delivered again. It stays in the checkpoint, and is tried once more after a restart.
@@ -135,6 +137,27 @@ impl Deliveries {
             None => self.out += 1,
         }
         self.due.insert((due_ms, at, offset));
+    }
+
+    /// Gives a delivery another time, if it is that one and waits for its time.
+    pub(super) fn renew(&mut self, at: u32, to: Delivery) -> bool {
+        let Some(queue) = self.queue(at) else { return false };
+        let Some(out) = queue.out.get_mut(&to.offset) else {
+            return false;
+        };
+        if out.pop_ms != to.pop_ms {
+            return false;
+        }
+        let before_ms = std::mem::replace(&mut out.due_ms, to.due_ms);
+        if out.mark == Mark::Renewal {
+            out.mark = Mark::Nothing;
+        }
+        let waits = out.mark == Mark::Nothing;
+        self.due.remove(&(before_ms, at, to.offset));
+        if waits {
+            self.due.insert((to.due_ms, at, to.offset));
+        }
+        waits
     }
 
     /// Removes a delivery, if it is that one.

@@ -24,16 +24,23 @@ impl DeliveryTable {
     /// Marks a delivery as being acknowledged; false if it is not out, or is about to be something else.
     pub(in crate::delivery) fn mark_ack(&self, key: GroupQueueKey<'_>, delivery: Delivery) -> bool {
         self.mark(key, delivery, |mark| match mark {
-            Mark::Nothing => Some(Mark::Acks(1)),
+            Mark::Nothing | Mark::Renewal => Some(Mark::Acks(1)),
             Mark::Acks(count) => count.checked_add(1).map(Mark::Acks),
             Mark::Change | Mark::Redelivery | Mark::Parked => None,
         })
     }
 
-    /// Marks a delivery as being given a new time.
+    /// Marks a delivery as being given a new time, under another handle, or as becoming a dead letter.
     pub(in crate::delivery) fn mark_change(&self, key: GroupQueueKey<'_>, delivery: Delivery) -> bool {
         self.mark(key, delivery, |mark| {
-            (mark == Mark::Nothing).then_some(Mark::Change)
+            matches!(mark, Mark::Nothing | Mark::Renewal).then_some(Mark::Change)
+        })
+    }
+
+    /// Marks a delivery as being given a new time under the handle that it has.
+    pub(in crate::delivery) fn mark_renewal(&self, key: GroupQueueKey<'_>, delivery: Delivery) -> bool {
+        self.mark(key, delivery, |mark| {
+            (mark == Mark::Nothing).then_some(Mark::Renewal)
         })
     }
 
@@ -45,13 +52,28 @@ impl DeliveryTable {
         let Some(out) = queue.out.get_mut(&delivery.offset) else {
             return false;
         };
-        if (out.pop_ms, out.due_ms) != (delivery.pop_ms, delivery.due_ms) {
+        // When it was handed out is what tells it from any other; its time may have been renewed.
+        if out.pop_ms != delivery.pop_ms {
             return false;
         }
         let Some(mark) = next(out.mark) else { return false };
         out.mark = mark;
-        table.due.remove(&(delivery.due_ms, at, delivery.offset));
+        let due_ms = out.due_ms;
+        table.due.remove(&(due_ms, at, delivery.offset));
         true
+    }
+
+    /// A renewal is not in the log. What has taken its place is.
+    pub(in crate::delivery) fn unmark_renewal(&self, key: GroupQueueKey<'_>, delivery: Delivery) {
+        let mut table = self.0.lock();
+        if let Some((at, queue)) = table.find(key)
+            && let Some(out) = queue.out.get_mut(&delivery.offset)
+            && (out.pop_ms, out.mark) == (delivery.pop_ms, Mark::Renewal)
+        {
+            out.mark = Mark::Nothing;
+            let due_ms = out.due_ms;
+            table.due.insert((due_ms, at, delivery.offset));
+        }
     }
 
     /// What a delivery was marked for is not in the log: it waits for its time as before.
@@ -107,11 +129,16 @@ impl DeliveryTable {
         let Some((at, _)) = table.find(key) else {
             return false;
         };
-        if !table.end(at, to.offset, pop_ms) {
+        let first = table.due.first().copied();
+        if to.pop_ms == pop_ms {
+            if !table.renew(at, to) {
+                return false;
+            }
+        } else if table.end(at, to.offset, pop_ms) {
+            table.insert(at, to);
+        } else {
             return false;
         }
-        let first = table.due.first().copied();
-        table.insert(at, to);
         first.is_none_or(|(first_ms, ..)| to.due_ms < first_ms)
     }
 

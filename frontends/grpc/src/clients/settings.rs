@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kourou_broker::group::GroupConfig;
 
-use crate::limits::{BATCH_MAX, POLL_MAX};
+use crate::limits::{BATCH_MAX, POLL_MAX, receive};
 use crate::message::duration;
 use crate::wire::v2::{
     CustomizedBackoff, ExponentialBackoff, Metric, RetryPolicy, Settings, retry_policy::Strategy,
@@ -19,11 +19,6 @@ const SEND_ATTEMPTS: i32 = 3;
 const SEND_PAUSE_FIRST: Duration = Duration::from_millis(10);
 /// See [`SEND_PAUSE_FIRST`].
 const SEND_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// The pauses of consumers before each new attempt: the delay levels from the third on.
-const RETRY_PAUSES_S: [u64; 18] = [
-    1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200,
-];
-
 /// Completes a producer's or a consumer's settings; `group` is the consumer's.
 pub(super) fn complete(
     mut settings: Settings,
@@ -55,7 +50,7 @@ pub(super) fn complete(
             settings.backoff_policy = Some(RetryPolicy {
                 max_attempts: retries.saturating_add(1),
                 strategy: Some(Strategy::CustomizedBackoff(CustomizedBackoff {
-                    next: RETRY_PAUSES_S
+                    next: receive::RETRY_PAUSES_S
                         .iter()
                         .map(|seconds| duration(Duration::from_secs(*seconds)))
                         .collect(),

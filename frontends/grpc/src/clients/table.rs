@@ -57,6 +57,14 @@ impl Clients {
         Ok(Arc::clone(client))
     }
 
+    /// Whether a client has a stream.
+    pub(crate) fn is_connected(&self, client_id: &str) -> bool {
+        self.by_id
+            .lock()
+            .get(client_id)
+            .is_some_and(|client| client.is_connected())
+    }
+
     /// Forgets a client that says that it ends.
     pub(crate) fn leave(&self, client: &GrpcClient, broker: &Broker) {
         self.by_id.lock().remove(client.client_id());

@@ -99,11 +99,20 @@ impl Reading {
                 break;
             }
         }
+        drop((incoming, taken));
         if let Some(client) = &self.client
             && client.detach(self.stream_id)
         {
             // Its settings stay for a while: it may be on its way back.
-            self.port.broker.channel_closed(client.channel_id());
+            let port = &self.port;
+            port.broker.channel_closed(client.channel_id());
+            tokio::select! {
+                () = tokio::time::sleep(port.limits.return_grace) => {}
+                () = shutdown.cancelled() => return,
+            }
+            if !port.clients.is_connected(&self.caller.client_id) {
+                port.renewals.abandon(port, &self.caller.client_id);
+            }
         }
     }
 

@@ -11,7 +11,8 @@ use crate::port::Port;
 use crate::refusal::{Refusal, ok};
 use crate::wire::v2::{
     AckMessageRequest, AckMessageResponse, AckMessageResultEntry, ChangeInvisibleDurationRequest,
-    ChangeInvisibleDurationResponse, Code, Resource,
+    ChangeInvisibleDurationResponse, Code, ForwardMessageToDeadLetterQueueRequest,
+    ForwardMessageToDeadLetterQueueResponse, Resource,
 };
 
 fn given<'a>(
@@ -69,6 +70,7 @@ pub(super) async fn ack(port: &Port, request: &AckMessageRequest) -> Result<AckM
 }
 
 fn begin(port: &Port, handle: &Handle) -> oneshot::Receiver<Result<AckOutcome, DeliveryError>> {
+    port.renewals.forget(handle);
     let (told, outcome) = oneshot::channel();
     port.broker.ack(handle, move |acked| {
         // Nobody waits any more if the client has given up; it is acknowledged all the same.
@@ -107,6 +109,7 @@ pub(super) async fn change(
             )
         })?;
     let receipt = given.read(&request.receipt_handle)?;
+    port.renewals.forget(&receipt.handle);
     let (told, outcome) = oneshot::channel();
     let invisible_ms = i64::try_from(invisible.as_millis()).unwrap_or(i64::MAX);
     port.broker
@@ -127,4 +130,26 @@ pub(super) async fn change(
         status: Some(ok()),
         receipt_handle: given.write(&receipt),
     })
+}
+
+/// Moves a message that is out to the dead-letter topic of its group, and answers once that is durable.
+pub(super) async fn bury(
+    port: &Port,
+    request: &ForwardMessageToDeadLetterQueueRequest,
+) -> Result<ForwardMessageToDeadLetterQueueResponse, Refusal> {
+    let given = given(port, request.group.as_ref(), request.topic.as_ref())?;
+    let handle = given.read(&request.receipt_handle)?.handle;
+    port.renewals.forget(&handle);
+    let (told, outcome) = oneshot::channel();
+    let broker = port.broker.clone();
+    // The message may have left the memory.
+    port.blocking(move || {
+        broker.bury(&handle, None, move |buried| {
+            // Nobody waits any more if the client has given up; it is dead all the same.
+            let _ = told.send(buried);
+        });
+    })
+    .await?;
+    outcome.await.map_err(stopped)??;
+    Ok(ForwardMessageToDeadLetterQueueResponse { status: Some(ok()) })
 }

@@ -32,5 +32,6 @@ pub(super) fn heartbeat(
 pub(super) fn terminate(port: &Port, caller: &Caller) -> Result<NotifyClientTerminationResponse, Refusal> {
     let client = port.clients.find(caller).ok_or_else(unknown)?;
     port.clients.leave(&client, &port.broker);
+    port.renewals.abandon(port, &caller.client_id);
     Ok(NotifyClientTerminationResponse { status: Some(ok()) })
 }

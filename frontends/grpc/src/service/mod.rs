@@ -5,6 +5,7 @@ mod ack;
 mod clients;
 mod offsets;
 mod pull;
+mod recall;
 mod receive;
 mod route;
 mod send;
@@ -23,12 +24,13 @@ use crate::wire::v2;
 use crate::wire::v2::messaging_service_server::MessagingService;
 use crate::wire::v2::{
     AckMessageRequest, AckMessageResponse, ChangeInvisibleDurationRequest, ChangeInvisibleDurationResponse,
-    Code, EndTransactionRequest, EndTransactionResponse, GetOffsetRequest, GetOffsetResponse,
-    HeartbeatRequest, HeartbeatResponse, NotifyClientTerminationRequest, NotifyClientTerminationResponse,
-    PullMessageRequest, PullMessageResponse, QueryAssignmentRequest, QueryAssignmentResponse,
-    QueryOffsetRequest, QueryOffsetResponse, QueryRouteRequest, QueryRouteResponse, ReceiveMessageRequest,
-    ReceiveMessageResponse, SendMessageRequest, SendMessageResponse, TelemetryCommand, UpdateOffsetRequest,
-    UpdateOffsetResponse,
+    Code, EndTransactionRequest, EndTransactionResponse, ForwardMessageToDeadLetterQueueRequest,
+    ForwardMessageToDeadLetterQueueResponse, GetOffsetRequest, GetOffsetResponse, HeartbeatRequest,
+    HeartbeatResponse, NotifyClientTerminationRequest, NotifyClientTerminationResponse, PullMessageRequest,
+    PullMessageResponse, QueryAssignmentRequest, QueryAssignmentResponse, QueryOffsetRequest,
+    QueryOffsetResponse, QueryRouteRequest, QueryRouteResponse, RecallMessageRequest, RecallMessageResponse,
+    ReceiveMessageRequest, ReceiveMessageResponse, SendMessageRequest, SendMessageResponse, TelemetryCommand,
+    UpdateOffsetRequest, UpdateOffsetResponse,
 };
 
 /// The service.
@@ -142,6 +144,20 @@ impl MessagingService for Messaging {
         request: Request<ChangeInvisibleDurationRequest>,
     ) -> Result<Response<ChangeInvisibleDurationResponse>, Status> {
         answer!(ChangeInvisibleDurationResponse, request, _caller => ack::change(&self.port, request.get_ref()).await)
+    }
+
+    async fn forward_message_to_dead_letter_queue(
+        &self,
+        request: Request<ForwardMessageToDeadLetterQueueRequest>,
+    ) -> Result<Response<ForwardMessageToDeadLetterQueueResponse>, Status> {
+        answer!(ForwardMessageToDeadLetterQueueResponse, request, _caller => ack::bury(&self.port, request.get_ref()).await)
+    }
+
+    async fn recall_message(
+        &self,
+        request: Request<RecallMessageRequest>,
+    ) -> Result<Response<RecallMessageResponse>, Status> {
+        answer!(RecallMessageResponse, request, _caller => recall::recall(&self.port, request.get_ref()).await)
     }
 
     async fn update_offset(

@@ -174,7 +174,7 @@ impl Sent {
             message_id: self.message_id,
             transaction_id,
             offset: i64::try_from(receipt.queue_offset).unwrap_or(i64::MAX),
-            recall_handle: String::new(),
+            recall_handle: receipt.recall_handle,
         }
     }
 }

@@ -10,7 +10,7 @@ use kourou_grpc::wire::v2::{
 
 use crate::support::{TIMEOUT, Telemetry, code, named, node, publishing};
 
-fn subscribing(expression: &str, kind: FilterType) -> Settings {
+pub(crate) fn subscribing(expression: &str, kind: FilterType) -> Settings {
     Settings {
         client_type: Some(ClientType::PushConsumer.into()),
         pub_sub: Some(PubSub::Subscription(Subscription {

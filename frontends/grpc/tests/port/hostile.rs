@@ -59,6 +59,8 @@ async fn bytes_that_are_no_message() {
         "ReceiveMessage",
         "AckMessage",
         "ChangeInvisibleDuration",
+        "ForwardMessageToDeadLetterQueue",
+        "RecallMessage",
         "Telemetry",
         "Nothing",
     ] {

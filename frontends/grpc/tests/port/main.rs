@@ -5,7 +5,9 @@
 mod clients;
 mod hostile;
 mod offsets;
+mod recalls;
 mod receives;
+mod renewals;
 mod routes;
 mod sends;
 mod support;

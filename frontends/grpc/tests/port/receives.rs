@@ -64,7 +64,7 @@ pub(crate) async fn receive(
 }
 
 /// What is found at once.
-async fn found(client: &mut Client, topic: &str) -> Vec<Message> {
+pub(crate) async fn found(client: &mut Client, topic: &str) -> Vec<Message> {
     let (code, messages) = receive(client, ask(topic)).await;
     assert_eq!(code, Code::Ok);
     messages
@@ -84,7 +84,7 @@ pub(crate) fn attempt(message: &Message) -> i32 {
         .unwrap()
 }
 
-fn bodies(messages: &[Message]) -> Vec<String> {
+pub(crate) fn bodies(messages: &[Message]) -> Vec<String> {
     let bodies = messages.iter().map(|message| message.body.to_vec());
     bodies.map(|body| String::from_utf8(body).unwrap()).collect()
 }
@@ -147,21 +147,34 @@ pub(crate) async fn send(node: &Node, topic: &str, bodies: &[&str]) {
     assert_eq!(code(&answer.status), Code::Ok);
 }
 
+/// Delivers again what is due, until it is dropped.
+pub(crate) struct Redelivering(tokio::task::JoinHandle<()>);
+
+impl Redelivering {
+    pub(crate) fn on(node: &Node) -> Self {
+        let broker = node.broker.clone();
+        Self(tokio::spawn(async move {
+            loop {
+                let broker = broker.clone();
+                tokio::task::spawn_blocking(move || broker.redeliver_due())
+                    .await
+                    .unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Redelivering {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Has what is due delivered again, until a receive finds something.
-async fn found_again(node: &Node, client: &mut Client, topic: &str) -> Vec<Message> {
-    let broker = node.broker.clone();
-    let delivering = tokio::spawn(async move {
-        loop {
-            let broker = broker.clone();
-            tokio::task::spawn_blocking(move || broker.redeliver_due())
-                .await
-                .unwrap();
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    let messages = found(client, topic).await;
-    delivering.abort();
-    messages
+pub(crate) async fn found_again(node: &Node, client: &mut Client, topic: &str) -> Vec<Message> {
+    let _redelivering = Redelivering::on(node);
+    found(client, topic).await
 }
 
 #[tokio::test]
@@ -497,14 +510,11 @@ async fn a_group_in_order_gets_one_batch_at_a_time() {
     let node = node().await;
     node.topic("t", 1, "FIFO").await;
     let mut client = node.client("c").await;
-    let (told, made) = tokio::sync::oneshot::channel();
-    let group = GroupConfig {
+    node.group(GroupConfig {
         consume_message_orderly: true,
         ..GroupConfig::new("g")
-    };
-    node.broker
-        .put_group(&group, move |stored| told.send(stored.is_ok()).unwrap());
-    assert!(made.await.unwrap());
+    })
+    .await;
     let messages = ["a", "b", "c"].map(|body| {
         let mut message = message("t", body, body);
         message.system_properties.as_mut().unwrap().message_group = Some("same".to_owned());
@@ -536,18 +546,9 @@ async fn a_group_in_order_gets_one_batch_at_a_time() {
     // It keeps its handle in order; the rest of the block is out until then.
     let (changed, newer) = change(&mut client, "t", &handles[1], 0).await;
     assert_eq!(changed, Code::Ok);
-    let broker = node.broker.clone();
-    let delivering = tokio::spawn(async move {
-        loop {
-            let broker = broker.clone();
-            tokio::task::spawn_blocking(move || broker.redeliver_due())
-                .await
-                .unwrap();
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
+    let redelivering = Redelivering::on(&node);
     let (_, again) = blocked.await.unwrap();
-    delivering.abort();
+    drop(redelivering);
     assert_eq!((bodies(&again), attempt(&again[0])), (vec!["b".to_owned()], 2));
     assert_eq!(
         ack(&mut client, "t", &[&newer]).await,

@@ -11,6 +11,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use kourou_broker::group::GroupConfig;
 use kourou_broker::topic::TopicConfig;
 use kourou_broker::{Broker, BrokerOptions};
 use kourou_engine::Options as EngineOptions;
@@ -92,6 +93,13 @@ impl Node {
         self.broker
             .put_topic(config, move |stored| told.send(stored).unwrap());
         made.await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn group(&self, group: GroupConfig) {
+        let (told, made) = tokio::sync::oneshot::channel();
+        self.broker
+            .put_group(&group, move |stored| told.send(stored.is_ok()).unwrap());
+        assert!(made.await.unwrap());
     }
 
     pub(crate) async fn client(&self, client_id: &'static str) -> Client {

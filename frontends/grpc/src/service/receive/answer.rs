@@ -60,7 +60,8 @@ impl Stream for Answer {
     type Item = Result<ReceiveMessageResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let (content, next) = match &mut self.step {
+        let this = &mut *self;
+        let (content, next) = match &mut this.step {
             Step::Waiting(found) => match found.as_mut().poll(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(handout))) => (Content::Status(ok()), Step::Messages(handout)),
@@ -73,30 +74,30 @@ impl Stream for Answer {
             Step::Messages(handout) => match handout.next_message() {
                 Some(message) => return told(Content::Message(message)),
                 None => {
-                    let Step::Messages(handout) = std::mem::replace(&mut self.step, Step::Time) else {
+                    let Step::Messages(handout) = std::mem::replace(&mut this.step, Step::Time) else {
                         return Poll::Ready(None);
                     };
-                    (self.time(), Step::Told(handout))
+                    (this.time(), Step::Told(handout))
                 }
             },
-            Step::Time => (self.time(), Step::End(None)),
+            Step::Time => (this.time(), Step::End(None)),
             Step::Told(_) => {
                 // What was said so far must find room in the client's window before the end is asked for: that tells a client that
                 // takes it from one that is gone, as far as anything does.
-                if let Step::Told(handout) = std::mem::replace(&mut self.step, Step::Time) {
-                    self.step = Step::End(Some(handout));
+                if let Step::Told(handout) = std::mem::replace(&mut this.step, Step::Time) {
+                    this.step = Step::End(Some(handout));
                 }
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
             Step::End(handout) => {
                 if let Some(handout) = handout {
-                    handout.is_told();
+                    handout.is_told(&this.port.renewals);
                 }
                 return Poll::Ready(None);
             }
         };
-        self.step = next;
+        this.step = next;
         told(content)
     }
 }

@@ -1,5 +1,6 @@
 //! What a request asks for, and how long it may wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kourou_broker::Text;
@@ -34,6 +35,8 @@ pub(super) struct Ask {
     pub(super) topic: Resource,
     /// When to give up.
     pub(super) deadline: Instant,
+    /// For whom the messages are renewed, if they are.
+    pub(super) renewed_for: Option<Arc<str>>,
 }
 
 pub(super) fn parse(port: &Port, request: &Request<ReceiveMessageRequest>) -> Result<Ask, Refusal> {
@@ -46,6 +49,12 @@ pub(super) fn parse(port: &Port, request: &Request<ReceiveMessageRequest>) -> Re
         patience(request),
         version(request),
     )?;
+    if asked.auto_renew && port.renewals.is_full(&caller.client_id) {
+        return Err(Refusal::new(
+            Code::TooManyRequests,
+            "the client has as many messages as may be renewed for it; let it acknowledge some",
+        ));
+    }
     let topic = asked
         .message_queue
         .as_ref()
@@ -69,7 +78,7 @@ pub(super) fn parse(port: &Port, request: &Request<ReceiveMessageRequest>) -> Re
         // Any: a queue's number in a request only says which broker is meant.
         queue_id: -1,
         messages_max: asked.batch_size.clamp(1, BATCH_MAX),
-        invisible_ms: invisible_ms(asked)?,
+        invisible_ms: invisible_ms(asked, port.limits.renewed)?,
         start: PopStart::Max,
         subscription: InlineSubscription {
             expression: Text::from(expression),
@@ -82,14 +91,15 @@ pub(super) fn parse(port: &Port, request: &Request<ReceiveMessageRequest>) -> Re
         pop,
         topic: topic.cloned().unwrap_or_default(),
         deadline: Instant::now() + wait,
+        renewed_for: asked.auto_renew.then(|| caller.client_id.as_str().into()),
     })
 }
 
 /// For how long nobody else gets the messages. Of push consumers that is not theirs to say: it is renewed for as long as they are there.
-fn invisible_ms(request: &ReceiveMessageRequest) -> Result<i64, Refusal> {
+fn invisible_ms(request: &ReceiveMessageRequest, renewed: Duration) -> Result<i64, Refusal> {
     let asked = request.invisible_duration.as_ref().and_then(positive);
     let invisible = match asked {
-        _ if request.auto_renew => receive::RENEWED,
+        _ if request.auto_renew => renewed,
         Some(asked) if (receive::INVISIBLE_MIN..=receive::INVISIBLE_MAX).contains(&asked) => asked,
         _ => {
             return Err(Refusal::new(
@@ -184,7 +194,7 @@ mod tests {
                 invisible_duration: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
                 ..ReceiveMessageRequest::default()
             };
-            invisible_ms(&request).map_err(|refusal| refusal.code)
+            invisible_ms(&request, Duration::from_secs(60)).map_err(|refusal| refusal.code)
         };
         assert_eq!(asked(true, Some(10)), Ok(60_000));
         assert_eq!(asked(true, None), Ok(60_000));

@@ -9,6 +9,7 @@ use kourou_engine::record::RecordView;
 
 use crate::limits::receive;
 use crate::message::{Given, Receipt, delivered};
+use crate::renewal::Renewals;
 use crate::wire::v2::{Message, Resource};
 
 /// Messages that were handed out. Unless all of them have been told, to the end, they come again soon, to anybody: the client that asked
@@ -19,9 +20,10 @@ pub(super) struct Handout {
     group: Text,
     topic: Text,
     shown_topic: Resource,
+    renewed_for: Option<Arc<str>>,
     left: vec::IntoIter<One>,
-    /// Those that were told, while others are left.
-    told: Vec<Handle>,
+    /// Those that were told, while others are left, and which attempt each is.
+    told: Vec<(Handle, u32)>,
     is_over: bool,
 }
 
@@ -32,7 +34,9 @@ struct One {
 }
 
 impl Handout {
-    pub(super) fn new(broker: Arc<Broker>, group: Text, topic: Text, popped: Popped) -> Self {
+    /// `None` if nothing is left to hand out: in order a message that was tried too often is a dead letter instead. Elsewhere it is
+    /// one already.
+    pub(super) fn new(broker: Arc<Broker>, group: Text, topic: Text, popped: Popped) -> Option<Self> {
         let Popped {
             pop_ms,
             invisible_ms,
@@ -40,6 +44,8 @@ impl Handout {
             queues,
             ..
         } = popped;
+        let retries_max = broker.group(&group).map_or(0, |config| config.retry_times_max);
+        let retries_max = u32::try_from(retries_max).unwrap_or(0);
         let mut left = Vec::new();
         for queue in queues {
             let stored_in = Text::from(&*queue.topic);
@@ -61,20 +67,34 @@ impl Handout {
                 One { receipt, message }
             }));
         }
-        Self {
+        if ordered {
+            left.retain(|one: &One| {
+                let is_alive = one.message.times <= retries_max;
+                if !is_alive {
+                    bury(&broker, one);
+                }
+                is_alive
+            });
+        }
+        if left.is_empty() {
+            return None;
+        }
+        Some(Self {
             broker,
             group,
             topic,
             shown_topic: Resource::default(),
+            renewed_for: None,
             told: Vec::with_capacity(left.len()),
             left: left.into_iter(),
             is_over: false,
-        }
+        })
     }
 
-    /// `topic` is how the client has named it.
-    pub(super) fn asked_as(mut self, topic: Resource) -> Self {
+    /// `topic` is how the client has named it; the messages are renewed for as long as that client is there, if one is named.
+    pub(super) fn asked_as(mut self, topic: Resource, renewed_for: Option<Arc<str>>) -> Self {
         self.shown_topic = topic;
+        self.renewed_for = renewed_for;
         self
     }
 
@@ -83,15 +103,23 @@ impl Handout {
         loop {
             let One { receipt, message } = self.left.next()?;
             if let Some(shown) = self.shown(&receipt, &message) {
-                self.told.push(receipt.handle);
+                let system = shown.system_properties.as_ref();
+                let attempt = system.and_then(|system| system.delivery_attempt);
+                let attempt = attempt.and_then(|attempt| u32::try_from(attempt).ok());
+                self.told.push((receipt.handle, attempt.unwrap_or(1)));
                 return Some(shown);
             }
         }
     }
 
     /// All was told, and the end of it.
-    pub(super) fn is_told(&mut self) {
+    pub(super) fn is_told(&mut self, renewals: &Renewals) {
         self.is_over = true;
+        if let Some(client_id) = &self.renewed_for {
+            for (handle, attempt) in self.told.drain(..) {
+                renewals.keep(client_id, handle, attempt);
+            }
+        }
     }
 
     fn shown(&self, receipt: &Receipt, popped: &PoppedMessage) -> Option<Message> {
@@ -123,21 +151,31 @@ impl Handout {
     }
 }
 
+fn bury(broker: &Arc<Broker>, one: &One) {
+    let record = Some(one.message.record.clone());
+    broker.bury(&one.receipt.handle, record, |buried| {
+        if let Err(error) = buried {
+            // When its time is over it is tried again.
+            tracing::warn!(%error, "a message that was tried too often is not a dead letter yet");
+        }
+    });
+}
+
 impl Drop for Handout {
     fn drop(&mut self) {
         if self.is_over {
             return;
         }
+        let told = self.told.drain(..).map(|(handle, _)| handle);
         let left = self.left.by_ref().map(|one| one.receipt.handle);
-        for handle in self.told.drain(..).chain(left) {
-            let done = |changed: Result<_, kourou_broker::delivery::DeliveryError>| {
-                if let Err(error) = changed {
+        for handle in told.chain(left) {
+            // Its handle stays good: somebody may have it after all.
+            self.broker.renew(&handle, receive::UNDELIVERED_MS, |renewed| {
+                if let Err(error) = renewed {
                     // It comes again all the same, when the time is over that it was handed out for.
                     tracing::debug!(%error, "a message that did not reach its consumer waits for longer");
                 }
-            };
-            self.broker
-                .change_invisible(&handle, receive::UNDELIVERED_MS, done);
+            });
         }
     }
 }

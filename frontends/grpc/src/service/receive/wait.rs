@@ -39,7 +39,12 @@ enum Look {
 
 /// Messages, as soon as there are some; `None` if there are none in time.
 pub(super) async fn wait(port: &Arc<Port>, ask: Ask) -> Result<Option<Handout>, Refusal> {
-    let Ask { pop, topic, deadline } = ask;
+    let Ask {
+        pop,
+        topic,
+        deadline,
+        renewed_for,
+    } = ask;
     let mut turn = Turn {
         broker: Arc::clone(&port.broker),
         pop,
@@ -47,7 +52,7 @@ pub(super) async fn wait(port: &Arc<Port>, ask: Ask) -> Result<Option<Handout>, 
     };
     let found = look_until(port, &turn.pop, deadline).await;
     turn.is_over = true;
-    Ok(found?.map(|found| found.asked_as(topic)))
+    Ok(found?.map(|found| found.asked_as(topic, renewed_for)))
 }
 
 async fn look_until(
@@ -123,7 +128,7 @@ async fn look(port: &Arc<Port>, pop: &PopRequest) -> Result<Look, Refusal> {
     }
 }
 
-/// Hears what was handed out; nothing, if somebody else set the group's offset meanwhile.
+/// Hears what was handed out; nothing, if somebody else set the group's offset meanwhile, or if all of it is dead.
 type Told = oneshot::Sender<Result<Option<Handout>, PopError>>;
 
 enum Begun {
@@ -141,10 +146,7 @@ fn begin(broker: &Arc<Broker>, pop: &PopRequest, reading: Reading, told: Told) -
             let broker = Arc::clone(broker);
             let (group, topic) = (pop.group.clone(), pop.topic.clone());
             taken.store(move |stored| {
-                let stored = stored.map(|popped| {
-                    let is_empty = popped.queues.is_empty();
-                    (!is_empty).then(|| Handout::new(broker, group, topic, popped))
-                });
+                let stored = stored.map(|popped| Handout::new(broker, group, topic, popped));
                 // If nobody waits any more, dropping them has them come again soon.
                 let _ = told.send(stored);
             });
