@@ -1,5 +1,6 @@
 //! Messages, between the v2 protocol's form and the broker's.
 
+mod body;
 mod incoming;
 mod kind;
 mod outgoing;

@@ -5,27 +5,27 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use kourou_broker::send::offset_msg_id;
 use kourou_proto::message::stored::{StoredError, StoredMessage};
-use kourou_proto::message::sysflag::Compression;
 use kourou_proto::message::{properties, property};
 use md5::{Digest as _, Md5};
 
+use super::body::readable;
 use super::reserved::{LITE_TOPIC, PRIORITY, is_reserved};
 use super::timestamp;
 use crate::wire::v2::{
-    DeadLetterQueue, Digest, DigestType, Encoding, Message, MessageType, Resource, SystemProperties,
+    DeadLetterQueue, Digest, DigestType, Message, MessageType, Resource, SystemProperties,
 };
 
-/// The message in a record. Its body is a slice of the record.
+/// The message in a record. Its body is a slice of the record, unless clients could not read that.
 pub(crate) fn delivered(record: &Bytes) -> Result<Message, StoredError> {
     let (stored, _) = StoredMessage::parse(record)?;
-    let body = record.slice_ref(stored.body);
+    let (body, encoding) = readable(record.slice_ref(stored.body), stored.sys_flag);
     let mut system = SystemProperties {
         message_id: offset_msg_id(stored.store_host, u64::try_from(stored.position).unwrap_or(0)),
         body_digest: Some(Digest {
             r#type: DigestType::Md5.into(),
             checksum: md5_text(&body),
         }),
-        body_encoding: encoding(stored.sys_flag).into(),
+        body_encoding: encoding.into(),
         born_timestamp: Some(timestamp(stored.born_timestamp_ms)),
         born_host: stored.born_host.to_string(),
         store_timestamp: Some(timestamp(stored.store_timestamp_ms)),
@@ -115,13 +115,6 @@ impl Said {
         } else {
             MessageType::Normal
         }
-    }
-}
-
-fn encoding(sys_flag: i32) -> Encoding {
-    match Compression::of(sys_flag) {
-        None => Encoding::Identity,
-        Some(_) => Encoding::Gzip,
     }
 }
 
