@@ -60,7 +60,7 @@ use crate::receive::Holds;
 use crate::send::RecentSends;
 use crate::timer::{TimerTable, timer_of};
 use crate::topic::{Floors, Listener, TopicConfig, TopicTable};
-use crate::transaction::{Half, Outcome, TransactionTable};
+use crate::transaction::{Half, Outcome, ResumedTable, TransactionTable};
 
 const VERSION: u8 = 1;
 const CHECKPOINT_MAGIC: u32 = u32::from_le_bytes(*b"KBst");
@@ -78,7 +78,7 @@ struct Section {
 }
 
 /// What a checkpoint consists of. A section that is missing was not known when it was written: that state stays empty.
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     Section {
         tag: 1,
         name: "topics",
@@ -120,6 +120,12 @@ const SECTIONS: [Section; 10] = [
         name: "transactions",
         encode: |state| state.transactions.encode(),
         restore: |state, fields| state.transactions.restore(fields),
+    },
+    Section {
+        tag: 8,
+        name: "resumed transactions",
+        encode: |state| state.resumed.encode(),
+        restore: |state, fields| state.resumed.restore(fields),
     },
     Section {
         tag: 40,
@@ -370,6 +376,7 @@ pub(crate) struct State {
     pub(crate) resets: ResetTable,
     pub(crate) timers: TimerTable,
     pub(crate) transactions: TransactionTable,
+    pub(crate) resumed: ResumedTable,
     pub(crate) deliveries: DeliveryTable,
     pub(crate) request_modes: RequestModes,
     pub(crate) pop_holds: PopHolds,
@@ -398,6 +405,7 @@ impl State {
             offsets: OffsetTable::new(),
             resets: ResetTable::default(),
             timers: TimerTable::default(),
+            resumed: ResumedTable::default(),
             transactions: TransactionTable::new(
                 options.transaction_timeout_ms,
                 options.transaction_check_interval_ms,
@@ -556,6 +564,7 @@ impl View for State {
         if let Ok(origin @ 1..) = u64::try_from(record.prepared_transaction_offset()) {
             match transaction_flag {
                 SYS_FLAG_TRANSACTION_COMMIT => self.transactions.ended(origin, Outcome::Committed),
+                SYS_FLAG_TRANSACTION_PREPARED if topic == HALF_TOPIC => self.resumed.apply(origin),
                 0 if topic == CHECK_MAX_TIME_TOPIC => self.transactions.ended(origin, Outcome::GivenUp),
                 0 => {
                     self.timers.end(origin);

@@ -16,9 +16,12 @@
 //! on its way the transaction is marked, in memory, so there is never a second one: what is decided is decided once, by one
 //! durable append, whatever comes twice, late or at the same time. A crash leaves it pending or ended. The record of a commit
 //! names the half record in `prepared_transaction_offset` and has the commit bits; a timer's delivery has none.
+//!
+//! One that was given up can be resumed, once: by a half record that names the message among those that nobody decided.
 
 mod check;
 mod decide;
+mod resume;
 mod table;
 
 use kourou_engine::AppendError;
@@ -28,6 +31,8 @@ use thiserror::Error;
 
 pub use check::TransactionCheck;
 pub use decide::EndTransaction;
+pub(crate) use resume::ResumedTable;
+pub use resume::{ResumeError, Resumed};
 pub(crate) use table::{Half, TransactionTable};
 
 use crate::code;

@@ -19,6 +19,7 @@ mod pulls;
 mod recalls;
 mod renewals;
 mod resets;
+mod resumes;
 mod retried;
 mod rig;
 mod send_backs;

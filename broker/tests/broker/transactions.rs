@@ -14,7 +14,7 @@ use crate::rig::{Channel, Rig, START_MS, message, properties, pull, send_back, t
 
 use Decision::{Commit, Rollback};
 
-fn half(body: &str, more: &[(&str, &str)]) -> SendRequest<'static> {
+pub(crate) fn half(body: &str, more: &[(&str, &str)]) -> SendRequest<'static> {
     let mut pairs = vec![("UNIQ_KEY", body), ("TRAN_MSG", "true"), ("PGROUP", "producers")];
     pairs.extend_from_slice(more);
     SendRequest {
@@ -38,12 +38,12 @@ fn end(receipt: &SendReceipt, decision: Decision) -> EndTransaction<'static> {
     }
 }
 
-fn decide(rig: &Rig, receipt: &SendReceipt, decision: Decision) -> Result<(), TransactionError> {
+pub(crate) fn decide(rig: &Rig, receipt: &SendReceipt, decision: Decision) -> Result<(), TransactionError> {
     rig.wait(|done| rig.broker.end_transaction(&end(receipt, decision), done))
 }
 
 /// A producer that beats as often as it must.
-fn beat(rig: &Rig, channel: &Arc<Channel>) {
+pub(crate) fn beat(rig: &Rig, channel: &Arc<Channel>) {
     let data = HeartbeatData {
         client_id: "p".to_owned(),
         producer_groups: vec!["producers".to_owned()],
@@ -52,13 +52,13 @@ fn beat(rig: &Rig, channel: &Arc<Channel>) {
     rig.beat(channel, &data);
 }
 
-fn check(rig: &Rig) -> Option<i64> {
+pub(crate) fn check(rig: &Rig) -> Option<i64> {
     let next_ms = rig.broker.check_transactions();
     rig.pump();
     next_ms
 }
 
-fn asked(channel: &Channel) -> Vec<u64> {
+pub(crate) fn asked(channel: &Channel) -> Vec<u64> {
     let asked = std::mem::take(&mut *channel.asked.lock());
     asked.into_iter().map(|(position, _)| position).collect()
 }

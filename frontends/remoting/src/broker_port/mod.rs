@@ -157,6 +157,7 @@ impl BrokerHandler {
             }
             RequestCode::QUERY_ASSIGNMENT => answer_with(request, reply, |r, c| assign::query(broker, r, c)),
             RequestCode::END_TRANSACTION => transaction::end(port, request, reply),
+            RequestCode::RESUME_CHECK_HALF_MESSAGE => transaction::resume(port, request, reply),
             RequestCode::RECALL_MESSAGE => recall::recall(port, request, reply),
             RequestCode::CONSUMER_SEND_MSG_BACK => send_back::send_back(port, request, reply),
             RequestCode::QUERY_MESSAGE => query::query(port, request, reply),

@@ -1,13 +1,14 @@
 use kourou_engine::record::RecordView;
 use kourou_proto::body::{HeartbeatData, ProducerData};
 use kourou_proto::remoting::request::{
-    CheckTransactionStateHeader, EndTransactionHeader, SendMessageHeader, transaction_end,
+    CheckTransactionStateHeader, EndTransactionHeader, ResumeCheckHalfMessageHeader, SendMessageHeader,
+    transaction_end,
 };
 use kourou_proto::remoting::response::SendMessageResponse;
 use kourou_proto::{Command, HeaderFields, RequestCode, ResponseCode};
 use kourou_remoting::client::Link;
 
-use crate::support::{Node, TIMEOUT, bodies, node, pull, send};
+use crate::support::{Node, TIMEOUT, bodies, node, node_of, pull, send};
 
 /// Sends a half message; its position and its queue offset.
 async fn half(link: &Link, more: &str, body: &[u8]) -> (i64, i64) {
@@ -148,4 +149,51 @@ async fn a_producer_is_asked_on_its_own_connection() {
         answered.remark()
     );
     assert_eq!(visible(&link).await, [b"x".to_vec()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_decided_is_resumed_once() {
+    let node = node_of(|options| options.transaction_checks_max = 0).await;
+    let link = node.link().await;
+    let place = half(&link, "CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}0\u{2}", b"x").await;
+    while node.broker.transactions_pending() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let pulled = link
+        .call(pull("TRANS_CHECK_MAX_TIME_TOPIC", 0, 0, "*", 0), TIMEOUT)
+        .await
+        .unwrap();
+    let given_up = RecordView::parse(&pulled.body).unwrap();
+    assert_eq!(given_up.prepared_transaction_offset(), place.0);
+    let resume = async |msg_id: String| {
+        let header = ResumeCheckHalfMessageHeader {
+            topic: Some("TRANS_CHECK_MAX_TIME_TOPIC"),
+            msg_id: Some(&msg_id),
+        };
+        let request = Command::request(RequestCode::RESUME_CHECK_HALF_MESSAGE, 0).with_fields(&header);
+        link.call(request, TIMEOUT).await.unwrap()
+    };
+    let id_of = |position: u64| format!("7F00000100002A9F{position:016X}");
+    for bad in [
+        String::new(),
+        "x".repeat(32),
+        "1".repeat(31),
+        id_of(u64::MAX),
+        id_of(place.0 as u64),
+    ] {
+        assert_eq!(resume(bad).await.response_code(), ResponseCode::SYSTEM_ERROR);
+    }
+    let answer = resume(id_of(given_up.position())).await;
+    assert_eq!(
+        answer.response_code(),
+        ResponseCode::SUCCESS,
+        "{}",
+        answer.remark()
+    );
+    assert_eq!(answer.remark(), "");
+    let answer = resume(id_of(given_up.position())).await;
+    assert_eq!(
+        (answer.response_code(), answer.remark()),
+        (ResponseCode::SUCCESS, "it was resumed before")
+    );
 }
