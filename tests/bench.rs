@@ -32,6 +32,29 @@ fn report(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+#[cfg(feature = "grpc")]
+#[test]
+fn what_is_sent_by_grpc_is_found_by_the_broker() -> Result<()> {
+    let _machine = alone();
+    let folder = fresh_folder("bench-grpc")?;
+    let ports = Ports::free()?;
+    let _kourou = Kourou::start_ready(folder.path(), ports, &[])?;
+    let (broker, grpc) = (ports.broker_addr(), ports.grpc_addr());
+    let sent = report(&["send", "--broker", &broker, "--grpc", &grpc, "--count", "2000"]);
+    assert_eq!(sent["run"], "send by gRPC");
+    assert_eq!(sent["messages"], 2000, "{sent}");
+    assert_eq!(sent["audit"]["found"], 2000, "{sent}");
+    assert_eq!(sent["audit"]["acknowledged"], 2000, "{sent}");
+    assert!(sent["latency"]["p99_us"].as_f64().unwrap() > 0.0, "{sent}");
+
+    // The broker's own port speaks no HTTP/2.
+    let wrong = bench(&["send", "--broker", &broker, "--grpc", &broker, "--count", "1"]);
+    assert!(!wrong.status.success());
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert!(said.contains("gRPC") || said.contains("connection 0"), "{said}");
+    Ok(())
+}
+
 #[test]
 fn runs_against_a_broker_find_everything_they_sent() -> Result<()> {
     let _machine = alone();

@@ -15,6 +15,17 @@ pub(crate) struct Answer<'a> {
     pub(crate) body: &'a [u8],
 }
 
+impl Answer<'_> {
+    /// What the broker says about it.
+    pub(crate) fn remark(&self) -> String {
+        Header::decode(self.codec, self.header)
+            .ok()
+            .and_then(|header| header.remark)
+            .unwrap_or_default()
+            .into_owned()
+    }
+}
+
 /// A frame of the stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawFrame<'a> {

@@ -173,7 +173,7 @@ impl Load for ClosedLoop<'_> {
         self.in_flight -= 1;
         self.last_answer_ns = now_ns;
         if answer.code != 0 {
-            lane.ledger.refuse(answer);
+            lane.ledger.refuse(answer.code, || answer.remark());
             if self.window.measures(sent_ns) {
                 self.latencies.miss();
             }

@@ -1,44 +1,46 @@
-//! The threads of a run: each drives its own connections; one watches.
+//! The threads of a run: each has a share of the connections; one watches.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use crate::clock::Clock;
-use crate::connection::Connection;
-use crate::drive::{Load, drive};
 use crate::error::BenchError;
 use crate::watch::{Counters, Mark, Measured, OnProgress, Plan, watch};
 
-/// Runs every load on a thread of its own until all are done, and hands them back.
+/// Runs every share on a thread of its own until all are done, and hands over what they came to.
 ///
 /// The first that fails ends all others.
-pub(crate) fn run<L: Load + Send>(
-    shares: Vec<(Vec<Connection>, L)>,
+pub(crate) fn run<L, W>(
+    shares: Vec<W>,
     clock: &Clock,
     plan: &Plan,
     counters: &Counters,
     pids: &[u32],
     progress: OnProgress<'_>,
-) -> Result<(Measured, Vec<L>), BenchError> {
+) -> Result<(Measured, Vec<L>), BenchError>
+where
+    L: Send,
+    W: FnOnce(&Clock, &AtomicBool) -> Result<L, BenchError> + Send,
+{
     let start = Mark::now(clock, counters, pids)?;
     let abort = AtomicBool::new(false);
     thread::scope(|scope| {
         let (finished, ends) = channel();
         let mut holds = Vec::new();
         let mut workers = Vec::new();
-        for (mut connections, mut load) in shares {
+        for share in shares {
             let finished = finished.clone();
             let (hold, released) = channel();
             holds.push(hold);
             let abort = &abort;
             workers.push(scope.spawn(move || {
-                let outcome = drive(&mut connections, &mut load, clock, abort);
+                let outcome = share(clock, abort);
                 if outcome.is_err() {
                     abort.store(true, Ordering::Relaxed);
                 }
                 tell(&finished, &released);
-                outcome.map(|()| load)
+                outcome
             }));
         }
         drop(finished);

@@ -93,6 +93,13 @@ pub(crate) fn drive(
     Ok(())
 }
 
+/// A load and its connections, to be run until it is done; then it is handed back.
+pub(crate) fn share<L: Load>(
+    (mut connections, mut load): (Vec<Connection>, L),
+) -> impl FnOnce(&Clock, &AtomicBool) -> Result<L, BenchError> {
+    move |clock, abort| drive(&mut connections, &mut load, clock, abort).map(|()| load)
+}
+
 /// Reads once, and gives the load what it brought.
 fn take(
     connection: &mut Connection,

@@ -19,6 +19,16 @@ pub enum BenchError {
         /// Why.
         source: io::Error,
     },
+    /// The connection to the port for gRPC cannot be made.
+    #[error(
+        "cannot connect to {address} by gRPC: {source}; --grpc HOST:PORT names another, and it has to take plain connections"
+    )]
+    ConnectGrpc {
+        /// Where to.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A connection broke.
     #[error("connection {connection} to the broker failed: {source}")]
     Connection {

@@ -10,7 +10,7 @@ use crate::closed::Window;
 use crate::connection::Connection;
 use crate::consumer::{Consumer, Expected};
 use crate::crew;
-use crate::drive::drive;
+use crate::drive::{self, drive};
 use crate::error::BenchError;
 use crate::findings::Findings;
 use crate::latencies::Latencies;
@@ -82,6 +82,7 @@ pub fn latency(settings: &LatencySettings, progress: OnProgress<'_>) -> Result<L
             let (clock, abort) = (&clock, &abort);
             scope.spawn(move || drive(socket, load, clock, abort))
         });
+        let shares = shares.into_iter().map(drive::share).collect();
         let outcome = crew::run(shares, &clock, &plan, &counters, &target.pids, &mut *progress);
         abort.store(outcome.is_err(), Ordering::Relaxed);
         let (measured, loads) = outcome?;

@@ -2,10 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use kourou_proto::{Header, HeaderCodec};
-
-use crate::answer::Answer;
-
 /// Texts of refusals that are kept, one a code.
 const REFUSAL_CODES_MAX: usize = 16;
 
@@ -77,13 +73,14 @@ impl Ledger {
         first
     }
 
-    pub(crate) fn refuse(&mut self, answer: &Answer<'_>) {
+    /// Notes a refusal; `remark` is asked for the first time that a code comes.
+    pub(crate) fn refuse(&mut self, code: i32, remark: impl FnOnce() -> String) {
         self.refused_requests += 1;
-        if let Some(refusal) = self.refusals.get_mut(&answer.code) {
+        if let Some(refusal) = self.refusals.get_mut(&code) {
             refusal.requests += 1;
         } else if self.refusals.len() < REFUSAL_CODES_MAX {
-            let remark = remark(answer.codec, answer.header);
-            self.refusals.insert(answer.code, Refusal { requests: 1, remark });
+            let remark = remark();
+            self.refusals.insert(code, Refusal { requests: 1, remark });
         }
     }
 
@@ -91,14 +88,6 @@ impl Ledger {
     pub(crate) fn unanswered_requests(&self) -> u64 {
         self.sent_requests - self.acknowledged_requests - self.refused_requests
     }
-}
-
-fn remark(codec: HeaderCodec, header: &[u8]) -> String {
-    Header::decode(codec, header)
-        .ok()
-        .and_then(|header| header.remark)
-        .unwrap_or_default()
-        .into_owned()
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod crew;
 mod drive;
 mod error;
 mod findings;
+mod grpc;
 mod latencies;
 mod latency;
 mod ledger;

@@ -161,7 +161,7 @@ impl Load for OpenLoop<'_> {
                 self.timeline.record(intended_ns, latency_ns);
             }
         } else {
-            lane.ledger.refuse(answer);
+            lane.ledger.refuse(answer.code, || answer.remark());
             if self.window.measures(self.schedule.due_ns(lane.number, number)) {
                 self.latencies.miss();
             }

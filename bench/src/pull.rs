@@ -9,6 +9,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::crew;
+use crate::drive;
 use crate::error::BenchError;
 use crate::findings::codec_name;
 use crate::latencies::{Latencies, LatencySummary};
@@ -171,6 +172,7 @@ pub fn pull(settings: &PullSettings, progress: OnProgress<'_>) -> Result<PullRep
         messages: Some(expected),
     };
     let clock = Clock::start();
+    let shares = shares.into_iter().map(drive::share).collect();
     let (measured, loads) = crew::run(shares, &clock, &plan, &counters, &target.pids, progress)?;
     let mut latencies = Latencies::new()?;
     let mut audit = PullAudit {
@@ -222,6 +224,7 @@ fn fill(
     let mut payload = settings.payload;
     payload.batch = (FILL_BYTES / payload.body_bytes.max(1)).clamp(1, 32);
     let settings = SendSettings {
+        grpc: None,
         target: settings.target.clone(),
         payload,
         in_flight: FILL_IN_FLIGHT,

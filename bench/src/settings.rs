@@ -60,6 +60,8 @@ pub struct SendSettings {
     pub target: Target,
     /// What.
     pub payload: Payload,
+    /// Where to send by gRPC, `host:port`. The topic is made, and what was sent is read back, at the target's broker.
+    pub grpc: Option<String>,
     /// Requests in flight, over all connections.
     pub in_flight: usize,
     /// Whether each message is sent as half of a transaction, and committed once it is acknowledged.
@@ -150,6 +152,11 @@ impl SendSettings {
         if self.transactional && self.payload.batch > 1 {
             return Err(BenchError::Settings(
                 "a batch cannot be sent in a transaction".to_owned(),
+            ));
+        }
+        if self.grpc.is_some() && (self.transactional || self.payload.batch > 1) {
+            return Err(BenchError::Settings(
+                "by gRPC single messages are sent, neither batches nor in transactions".to_owned(),
             ));
         }
         check("requests in flight", self.in_flight, IN_FLIGHT_MAX)

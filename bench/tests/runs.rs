@@ -30,6 +30,7 @@ fn target(broker: &str) -> Target {
 
 fn settings(broker: &str, messages: u64) -> SendSettings {
     SendSettings {
+        grpc: None,
         target: target(broker),
         payload: Payload {
             body_bytes: 100,

@@ -80,6 +80,10 @@ pub(crate) struct BenchSend {
     /// Send in transactions: half messages, each committed once it is acknowledged
     #[arg(long, conflicts_with = "batch")]
     pub(crate) transactions: bool,
+    /// Send by gRPC to this port; the topic is made, and what was sent is read back, at the broker
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:8081",
+          conflicts_with_all = ["batch", "transactions"])]
+    pub(crate) grpc: Option<String>,
     /// How long
     #[arg(long, short, default_value = "5", value_parser = seconds, conflicts_with = "count")]
     pub(crate) seconds: Duration,

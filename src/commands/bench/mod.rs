@@ -29,6 +29,7 @@ pub(super) fn run(bench: Bench) -> Result<()> {
 
 fn send(args: &BenchSend) -> Result<()> {
     let settings = SendSettings {
+        grpc: args.grpc.clone(),
         target: target(&args.target),
         payload: payload(&args.payload),
         in_flight: args.in_flight,

@@ -23,16 +23,19 @@ pub(crate) enum Flavour {
     KourouRelaxed,
     ApacheSync,
     ApacheAsync,
+    /// Synchronous, with the gRPC proxy in its process.
+    ApacheProxy,
     /// Answers and keeps nothing: the generator's own share of every figure.
     Sink,
 }
 
 impl Flavour {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::ApacheAsync,
         Self::KourouDurable,
         Self::ApacheSync,
         Self::KourouRelaxed,
+        Self::ApacheProxy,
         Self::Sink,
     ];
 
@@ -42,6 +45,7 @@ impl Flavour {
             Self::KourouRelaxed => "kourou relaxed",
             Self::ApacheSync => "Apache sync",
             Self::ApacheAsync => "Apache async",
+            Self::ApacheProxy => "Apache sync and proxy",
             Self::Sink => "sink",
         }
     }
@@ -60,7 +64,7 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn start(flavour: Flavour, paths: &Paths) -> Result<Self, Box<dyn Error>> {
         let dir = paths.work.join(match flavour {
-            Flavour::ApacheSync | Flavour::ApacheAsync => "apache",
+            Flavour::ApacheSync | Flavour::ApacheAsync | Flavour::ApacheProxy => "apache",
             _ => "kourou",
         });
         let _ = fs::remove_dir_all(&dir);
@@ -101,23 +105,16 @@ impl Broker {
                 self.pid = child.id();
                 self.child = Some(child);
             }
-            Flavour::ApacheSync | Flavour::ApacheAsync => {
-                let flush = if self.flavour == Flavour::ApacheSync {
-                    "sync"
-                } else {
-                    "async"
+            Flavour::ApacheSync | Flavour::ApacheAsync | Flavour::ApacheProxy => {
+                let kind: &[&str] = match self.flavour {
+                    Flavour::ApacheProxy => &["--flush", "sync"],
+                    Flavour::ApacheSync => &["--flush", "sync", "--no-proxy"],
+                    _ => &["--flush", "async", "--no-proxy"],
                 };
                 let status = Command::new(&paths.apache)
-                    .args([
-                        "start",
-                        "--flush",
-                        flush,
-                        "--no-proxy",
-                        "--isolated",
-                        "--heap",
-                        "2g",
-                        "--dir",
-                    ])
+                    .arg("start")
+                    .args(kind)
+                    .args(["--isolated", "--heap", "2g", "--dir"])
                     .arg(&self.dir)
                     .stdout(Stdio::null())
                     .status()?;
@@ -178,7 +175,7 @@ impl Broker {
     /// What is not counted: a first load, for a virtual machine's compiler and everybody's caches.
     pub(crate) fn warm_up(&self, paths: &Paths) -> Result<(), Box<dyn Error>> {
         let seconds = match self.flavour {
-            Flavour::ApacheSync | Flavour::ApacheAsync => "10",
+            Flavour::ApacheSync | Flavour::ApacheAsync | Flavour::ApacheProxy => "10",
             _ => "2",
         };
         let send = ["send", "--no-audit", "--warmup", "0", "--seconds", seconds].map(str::to_owned);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::brokers::{Broker, Flavour, Paths};
 
-use Flavour::{ApacheAsync, ApacheSync, KourouDurable, KourouRelaxed, Sink};
+use Flavour::{ApacheAsync, ApacheProxy, ApacheSync, KourouDurable, KourouRelaxed, Sink};
 
 /// One run of `kourou bench`.
 pub(crate) struct Run {
@@ -25,6 +25,11 @@ enum What {
         in_flight: u32,
         connections: u32,
         batch: u32,
+    },
+    /// By gRPC.
+    SendGrpc {
+        in_flight: u32,
+        connections: u32,
     },
     Latency {
         rate: u32,
@@ -114,6 +119,16 @@ pub(crate) const RUNS: &[Run] = &[
         },
     },
     Run {
+        name: "grpc-64",
+        title: "sends by gRPC, 64 in flight over 4 connections",
+        of: &[KourouDurable, ApacheProxy],
+        shows: RATE,
+        what: What::SendGrpc {
+            in_flight: 64,
+            connections: 4,
+        },
+    },
+    Run {
         name: "open-5k",
         title: "open loop, 5,000 sends/s",
         of: OPEN_LOOP,
@@ -177,6 +192,13 @@ impl Run {
                 paths,
                 &line(format!(
                     "send --in-flight {in_flight} --connections {connections} --batch {batch} --seconds {seconds}"
+                )),
+            )?,
+            // A virtual machine's compiler has not seen this path before.
+            What::SendGrpc { in_flight, connections } => broker.bench(
+                paths,
+                &line(format!(
+                    "send --grpc 127.0.0.1:8081 --in-flight {in_flight} --connections {connections} --warmup 10 --seconds {seconds}"
                 )),
             )?,
             What::Latency { rate, end_to_end } => {

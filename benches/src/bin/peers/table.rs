@@ -9,7 +9,7 @@ pub(crate) fn print(runs: &[&Run], samples: &Samples) {
         println!("\n**{}**\n", run.title);
         let mut heads: Vec<&str> = run.shows.iter().map(|figure| figure.title()).collect();
         let bases: &[Flavour] = match run.shows.contains(&Figure::PerSecond) {
-            true => &[Flavour::ApacheAsync, Flavour::ApacheSync],
+            true => &[Flavour::ApacheAsync, Flavour::ApacheSync, Flavour::ApacheProxy],
             false => &[],
         };
         let bases: Vec<Flavour> = bases
