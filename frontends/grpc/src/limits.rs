@@ -78,6 +78,10 @@ pub(crate) mod message {
     pub(crate) const GROUP_SIZE_BYTES_END: usize = 64;
     /// How long a transaction may be undecided before its producer is asked.
     pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(3_600);
+    /// Bytes of a body when its compression is undone.
+    pub(crate) const BODY_DECODED_SIZE_BYTES_MAX: usize = 16 * 1024 * 1024;
+    /// Of a Zstandard frame: it may refer back to this power of two of bytes. As much as a body may have.
+    pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 24;
 }
 
 /// Longest client id, in bytes.
