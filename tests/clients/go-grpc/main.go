@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -120,15 +119,8 @@ func send(r run) any {
 	topic := "grpc_cross_go_" + r.suffix
 	producer := r.producer(topic)
 	defer producer.GracefulStop()
-	const count = 40
 	for i := range count {
-		body := fmt.Sprintf("\u4f60\u597d %d %s", i, strings.Repeat("0123456789", i*100))
-		message := &rmq.Message{Topic: topic, Body: []byte(body)}
-		message.SetTag(fmt.Sprintf("tag\u03a9%d", i%5))
-		message.SetKeys(fmt.Sprintf("\u8ba2\u5355%d", i), fmt.Sprintf("key%d", i))
-		message.AddProperty("index", strconv.Itoa(i))
-		message.AddProperty("\u540d", fmt.Sprintf("\u503c \U0001f680 %d", i))
-		if id := sendOne(producer, message); len(id) != 34 {
+		if id := sendOne(producer, crossed(topic, i)); len(id) != 34 {
 			panic("the message id is " + id)
 		}
 	}

@@ -8,7 +8,7 @@
 const { parseArgs } = require('node:util');
 const { Run } = require('./run');
 
-const CASES = { ...require('./producing').CASES };
+const CASES = { ...require('./producing').CASES, ...require('./consuming').CASES };
 const CASE_LIMIT_MS = 90_000;
 
 async function main() {

@@ -3,7 +3,7 @@
 
 const { isDeepStrictEqual } = require('node:util');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { Producer } = require('rocketmq-client-nodejs');
+const { Producer, SimpleConsumer } = require('rocketmq-client-nodejs');
 
 const LANGUAGE = 'node';
 const WAIT_LIMIT_MS = 60_000;
@@ -27,6 +27,12 @@ class Run {
 
   producer(topic, more) {
     return this.started(new Producer(this.options({ topics: [topic], maxAttempts: 1, ...more })));
+  }
+
+  /** A started consumer that asks for messages. It waits for as short as the broker lets it. */
+  simple(consumerGroup, topic) {
+    const subscriptions = new Map([[topic, '*']]);
+    return this.started(new SimpleConsumer(this.options({ consumerGroup, subscriptions, awaitDuration: 5_000 })));
   }
 
   async started(client) {

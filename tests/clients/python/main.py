@@ -13,10 +13,11 @@ import threading
 import time
 import traceback
 
+import consuming
 import producing
 from run import Run
 
-CASES = {**producing.CASES}
+CASES = {**producing.CASES, **consuming.CASES}
 CASE_LIMIT_S = 90
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from rocketmq import ClientConfiguration, Credentials, Message, Producer
+from rocketmq import ClientConfiguration, Credentials, FilterExpression, Message, Producer, SimpleConsumer
 
 LANGUAGE = "python"
 WAIT_LIMIT_S = 60
@@ -22,6 +22,10 @@ class Run:
 
     def producer(self, topic, checker=None):
         return self.started(Producer(self.configuration(), [topic], checker))
+
+    def simple(self, group, topic):
+        """A started consumer that asks for messages. It waits for as short as the broker lets it."""
+        return self.started(SimpleConsumer(self.configuration(), group, {topic: FilterExpression()}, await_duration=5))
 
     def started(self, client):
         client.startup()

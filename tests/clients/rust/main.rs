@@ -4,6 +4,7 @@
 //!
 //! The topics must be there. It exits with 1 if a case failed.
 
+mod consuming;
 mod content;
 mod producing;
 mod run;
@@ -81,6 +82,10 @@ async fn body(case: &str, run: &Run) -> Result<Value> {
         "grpc-delay" => producing::delay(run).await,
         "grpc-transactions" => producing::transactions(run).await,
         "grpc-refused" => producing::refused(run).await,
-        _ => bail!("unknown case"),
+        "matrix-send" => consuming::matrix_send(run).await,
+        _ => match case.strip_prefix("matrix-receive-") {
+            Some(sender) => consuming::matrix_receive(run, sender).await,
+            None => bail!("unknown case"),
+        },
     }
 }

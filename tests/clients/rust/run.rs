@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use rocketmq::Producer;
-use rocketmq::conf::{ClientOption, ProducerOption};
+use rocketmq::conf::{ClientOption, ProducerOption, SimpleConsumerOption};
 use rocketmq::error::ClientError;
 use rocketmq::model::transaction::TransactionChecker;
+use rocketmq::{Producer, SimpleConsumer};
 
 const LANGUAGE: &str = "rust";
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
@@ -38,6 +38,19 @@ impl Run {
         let mut producer = Producer::new_transaction_producer(options(topic), self.client(), checker)?;
         producer.start().await?;
         Ok(producer)
+    }
+
+    /// A started consumer that asks for messages.
+    pub(crate) async fn simple(&self, group: &str, topic: &str) -> Result<SimpleConsumer> {
+        let mut option = SimpleConsumerOption::default();
+        option.set_consumer_group(group);
+        option.set_topics(vec![topic]);
+        let mut client = self.client();
+        // Both how long the broker waits for messages, and how long this client waits for the broker.
+        client.set_long_polling_timeout(Duration::from_secs(10));
+        let mut consumer = SimpleConsumer::new(option, client)?;
+        consumer.start().await?;
+        Ok(consumer)
     }
 
     fn client(&self) -> ClientOption {

@@ -56,7 +56,7 @@ func main() {
 	var together, single []named
 	for _, name := range flag.Args() {
 		found := 0
-		for _, c := range append(slices.Clone(all), onRequest...) {
+		for _, c := range slices.Concat(all, onRequest, matrixCases()) {
 			if c.name != name && !(name == "all" && found < len(all)) {
 				continue
 			}

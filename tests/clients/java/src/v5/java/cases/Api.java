@@ -24,6 +24,7 @@ final class Api {
     /** Those that need a gRPC endpoint. */
     static void registerGrpc(Map<String, Case> cases) {
         GrpcProducing.register(cases);
+        Matrix.register(cases);
     }
 
     /** Those that go on while somebody kills the broker. */

@@ -264,7 +264,7 @@ final class GrpcProducing {
         return Json.object("committed", found.size());
     }
 
-    private static Message message(org.apache.rocketmq.common.message.Message from) {
+    static Message message(org.apache.rocketmq.common.message.Message from) {
         MessageBuilder builder = plain(from.getTopic()).setBody(from.getBody()).setTag(from.getTags())
                 .setKeys(from.getKeys().split(" "));
         for (String name : List.of("index", "\u540d")) {
@@ -282,11 +282,11 @@ final class GrpcProducing {
                 .setRequestTimeout(Duration.ofSeconds(10)).build();
     }
 
-    private static ProducerBuilder builder(Run run, String topic) {
+    static ProducerBuilder builder(Run run, String topic) {
         return GRPC.newProducerBuilder().setClientConfiguration(configuration(run)).setTopics(topic).setMaxAttempts(1);
     }
 
-    private static Producer start(Run run, ProducerBuilder builder) throws Exception {
+    static Producer start(Run run, ProducerBuilder builder) throws Exception {
         Producer producer = builder.build();
         run.closing(() -> {
             try {
