@@ -6,6 +6,7 @@ use kourou_broker::client::HeartbeatData;
 use kourou_broker::receive::{PullOutcome, PullRequest};
 use kourou_broker::send::{SendReceipt, SendRequest};
 use kourou_broker::transaction::{Decision, EndTransaction, TransactionError};
+use kourou_broker::{RecallError, RecallRequest};
 use proptest::prelude::*;
 
 use crate::rig::{Channel, Rig, heartbeat, message, properties, pull_tagged, text, views};
@@ -16,9 +17,17 @@ enum Step {
         topic: u8,
         queue_id: u8,
         tag: u8,
-        delay_level: u8,
+        delay: Delay,
         is_half: bool,
     },
+    /// Takes back one of the messages for a time that there are or were.
+    Recall {
+        which: u8,
+        /// Or loses power before that is on the disk.
+        is_cut: bool,
+    },
+    /// Delivers what is due, and loses power before that is on the disk.
+    DeliverCut,
     /// Ends one of the transactions that there are or were.
     End {
         which: u8,
@@ -41,12 +50,42 @@ enum Step {
     Restart,
 }
 
+/// What a message says of when it is to be delivered.
+#[derive(Debug, Clone, Copy)]
+enum Delay {
+    None,
+    Level(u8),
+    /// So many milliseconds after it was taken, or committed.
+    Ms(u16),
+}
+
+impl Delay {
+    /// When a message is due that is taken now; nothing if that is at once.
+    fn due_ms(self, now_ms: i64) -> Option<i64> {
+        match self {
+            Self::None | Self::Ms(0) => None,
+            Self::Level(level) => Some(now_ms + kourou_broker::DELAY_LEVELS_MS[usize::from(level) - 1]),
+            Self::Ms(ms) => Some(now_ms + i64::from(ms)),
+        }
+    }
+}
+
+fn delay() -> impl Strategy<Value = Delay> {
+    prop_oneof![
+        3 => Just(Delay::None),
+        1 => (1_u8..4).prop_map(Delay::Level),
+        3 => (0_u16..9_000).prop_map(Delay::Ms),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0_u8..2, 0_u8..3, 0_u8..3, prop_oneof![3 => Just(0_u8), 1 => 1_u8..4], prop::bool::weighted(0.3))
-            .prop_map(|(topic, queue_id, tag, delay_level, is_half)| {
-                Step::Send { topic, queue_id, tag, delay_level, is_half }
+        8 => (0_u8..2, 0_u8..3, 0_u8..3, delay(), prop::bool::weighted(0.3))
+            .prop_map(|(topic, queue_id, tag, delay, is_half)| {
+                Step::Send { topic, queue_id, tag, delay, is_half }
             }),
+        4 => (any::<u8>(), prop::bool::weighted(0.2)).prop_map(|(which, is_cut)| Step::Recall { which, is_cut }),
+        1 => Just(Step::DeliverCut),
         4 => (any::<u8>(), any::<bool>(), any::<bool>())
             .prop_map(|(which, is_commit, twice)| Step::End { which, is_commit, twice }),
         2 => Just(Step::Check),
@@ -68,7 +107,7 @@ struct Half {
     receipt: SendReceipt,
     queue: (u8, u8),
     message: (String, u8),
-    delay_level: u8,
+    delay: Delay,
     ended: Option<Decision>,
 }
 
@@ -79,6 +118,8 @@ struct Model {
     /// Bodies and tags by topic and queue, in order.
     queues: BTreeMap<(u8, u8), Vec<(String, u8)>>,
     timers: Vec<Timer>,
+    /// What recalls each message for a time, when that is, and its number among the timers.
+    recalls: Vec<(RecallRequest, i64, usize)>,
     /// Offsets that queries see, and those that a power cut leaves.
     live: BTreeMap<u8, i64>,
     durable: BTreeMap<u8, i64>,
@@ -101,14 +142,31 @@ impl Model {
     }
 
     /// A message becomes visible, now or later.
-    fn show(&mut self, now_ms: i64, queue: (u8, u8), message: (String, u8), delay_level: u8) {
-        if delay_level == 0 {
-            self.queues.entry(queue).or_default().push(message);
-        } else {
-            let delay_ms = kourou_broker::DELAY_LEVELS_MS[usize::from(delay_level) - 1];
-            // In the order in which they were stored under their delay, not in that in which they were sent.
-            self.stored += 1;
-            self.timers.push((now_ms + delay_ms, self.stored, queue, message));
+    fn show(&mut self, queue: (u8, u8), message: (String, u8), due_ms: Option<i64>) {
+        match due_ms {
+            None => self.queues.entry(queue).or_default().push(message),
+            Some(due_ms) => {
+                // In the order in which they were stored under their delay, not in that in which they were sent.
+                self.stored += 1;
+                self.timers.push((due_ms, self.stored, queue, message));
+            }
+        }
+    }
+
+    fn recall(&mut self, rig: &Rig, which: u8) {
+        if self.recalls.is_empty() {
+            return;
+        }
+        let (request, due_ms, number) = &self.recalls[usize::from(which) % self.recalls.len()];
+        let waits = self.timers.iter().position(|(_, timer, ..)| timer == number);
+        match (rig.wait(|done| rig.broker.recall(request, done)), waits) {
+            (Err(RecallError::Due { .. }), _) => assert!(*due_ms <= rig.now_ms()),
+            (Ok(_), Some(at)) => {
+                assert!(*due_ms > rig.now_ms());
+                self.timers.remove(at);
+            }
+            (Err(RecallError::NotWaiting), None) => {}
+            (answer, waits) => panic!("{answer:?}, and it waits: {waits:?}"),
         }
     }
 
@@ -144,8 +202,9 @@ impl Model {
                 self.halves[at].ended = Some(decision);
                 if decision == Decision::Commit {
                     let half = &self.halves[at];
-                    let (queue, message, delay_level) = (half.queue, half.message.clone(), half.delay_level);
-                    self.show(rig.now_ms(), queue, message, delay_level);
+                    let (queue, message) = (half.queue, half.message.clone());
+                    let due_ms = half.delay.due_ms(rig.now_ms());
+                    self.show(queue, message, due_ms);
                 }
             }
             (Some(before), Ok(())) => assert_eq!(before, decision),
@@ -241,15 +300,20 @@ proptest! {
         }
         for step in steps {
             match step {
-                Step::Send { topic: topic_no, queue_id, tag, delay_level, is_half } => {
+                Step::Send { topic: topic_no, queue_id, tag, delay, is_half } => {
                     model.sent += 1;
                     let body = format!("{:04}{}", model.sent, "x".repeat(model.sent * 37 % 2_000));
-                    let (tag_text, level_text) = (format!("t{tag}"), delay_level.to_string());
+                    let tag_text = format!("t{tag}");
+                    let (delayed, value) = match delay {
+                        Delay::None => ("none", 0),
+                        Delay::Level(level) => ("DELAY", level.into()),
+                        Delay::Ms(ms) => ("TIMER_DELAY_MS", ms),
+                    };
                     let request = SendRequest {
                         queue_id: queue_id.into(),
                         properties: properties(&[
                             ("TAGS", &tag_text),
-                            ("DELAY", &level_text),
+                            (delayed, &value.to_string()),
                             ("TRAN_MSG", if is_half { "true" } else { "false" }),
                         ]),
                         ..message(topic(topic_no), &body)
@@ -257,10 +321,32 @@ proptest! {
                     let receipt = rig.send(request).unwrap();
                     let (queue, message) = ((topic_no, queue_id), (body, tag));
                     if is_half {
-                        model.halves.push(Half { receipt, queue, message, delay_level, ended: None });
-                    } else {
-                        model.show(rig.now_ms(), queue, message, delay_level);
+                        model.halves.push(Half { receipt, queue, message, delay, ended: None });
+                        continue;
                     }
+                    let due_ms = delay.due_ms(rig.now_ms());
+                    model.show(queue, message, due_ms);
+                    let is_recallable = matches!(delay, Delay::Ms(_)) && due_ms.is_some();
+                    assert_eq!(is_recallable, !receipt.recall_handle.is_empty());
+                    if let (true, Some(due_ms)) = (is_recallable, due_ms) {
+                        let request = RecallRequest { topic: topic(topic_no).to_owned(), handle: receipt.recall_handle };
+                        model.recalls.push((request, due_ms, model.stored));
+                    }
+                }
+                Step::Recall { which, is_cut: false } => model.recall(&rig, which),
+                Step::Recall { which, is_cut: true } => {
+                    if let Some((request, ..)) = model.recalls.get(usize::from(which) % model.recalls.len().max(1)) {
+                        rig.broker.recall(request, |recalled| assert!(recalled.is_err(), "it was not on the disk"));
+                    }
+                    rig = rig.power_cut();
+                    start(&rig);
+                    model.live = model.durable.clone();
+                }
+                Step::DeliverCut => {
+                    rig.broker.deliver_due();
+                    rig = rig.power_cut();
+                    start(&rig);
+                    model.live = model.durable.clone();
                 }
                 Step::End { which, is_commit, twice } => {
                     let decision = if is_commit { Decision::Commit } else { Decision::Rollback };
