@@ -135,6 +135,24 @@ pub fn json_body(data: &[u8]) {
     }
 }
 
+/// A batch of acknowledgements: what its bits stand for is counted right, in order, and no more than the body has room for.
+pub fn acks(data: &[u8]) {
+    let Ok(batch) = BatchAckRequest::decode(data) else {
+        return;
+    };
+    let mut bits = 0;
+    for ack in &batch.acks {
+        let distances: Vec<usize> = ack.bits.iter().map(|distance| distance as usize).collect();
+        assert!(distances.is_sorted_by(|one, next| one < next));
+        assert_eq!(distances.len(), ack.bits.count());
+        let again = AckBits::of(&distances);
+        assert!(again.iter().eq(ack.bits.iter()));
+        bits += distances.last().map_or(0, |last| last + 1);
+    }
+    // A letter is six bits.
+    assert!(bits <= data.len() * 6, "{bits} bits of {} bytes", data.len());
+}
+
 /// Registrations, the first byte giving how the header describes them.
 pub fn registration(data: &[u8]) {
     let Some((&how, body)) = data.split_first() else {

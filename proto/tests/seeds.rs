@@ -53,6 +53,11 @@ fn json_body() {
 }
 
 #[test]
+fn acks() {
+    replay("acks", checks::acks);
+}
+
+#[test]
 fn registration() {
     replay("registration", checks::registration);
 }

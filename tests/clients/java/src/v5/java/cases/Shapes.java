@@ -11,6 +11,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.exception.MQBrokerException;
@@ -31,6 +32,30 @@ final class Shapes {
         cases.put("message-type", Shapes::messageType);
         cases.put("priority", Shapes::priority);
         cases.put("quota", Shapes::quota);
+        cases.put("namespace-v2", Shapes::namespaceBesideNames);
+    }
+
+    /** A namespace of the newer kind is said beside each request, and leaves names as they are. */
+    private static Object namespaceBesideNames(Run run) throws Exception {
+        String topic = run.name("namespace_v2");
+        DefaultMQProducer producer = run.unstartedProducer();
+        producer.setNamespaceV2("tenant");
+        run.start(producer);
+        run.topic(producer, topic, 2);
+        Set<String> received = ConcurrentHashMap.newKeySet();
+        DefaultMQPushConsumer consumer = Consuming.listening(run, run.name("g_namespace_v2"), topic, "*", message -> {
+            Check.equal(topic, message.getTopic(), "topic of a message");
+            received.add(Sending.text(message));
+        });
+        consumer.setNamespaceV2("tenant");
+        run.start(consumer);
+        for (int i = 0; i < 20; i++) {
+            SendResult result = Sending.sent(producer.send(Sending.message(topic, "v2 " + i)));
+            Check.equal(topic, result.getMessageQueue().getTopic(), "topic of a send");
+        }
+        Run.awaitSize("messages", received, 20);
+        Check.equal(20, Log.read(run, topic, 20).size(), "messages for a client without a namespace");
+        return Json.object("messages", 20);
     }
 
     static void topic(Run run, DefaultMQProducer producer, String topic, int queues, String name, String value)
