@@ -109,6 +109,7 @@ pub(crate) async fn accept<H, F>(
 {
     let tasks = TaskTracker::new();
     let mut complaints = Complaints::default();
+    let of_each = Arc::new(limits);
     loop {
         let accepted = tokio::select! {
             accepted = listener.tcp.accept() => accepted,
@@ -140,7 +141,7 @@ pub(crate) async fn accept<H, F>(
         }
         // A port on all of IPv6 sees IPv4 peers as mapped addresses; messages shall carry what the peer calls itself.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let connection = Connection::new(next_channel_id(), peer, limits);
+        let connection = Connection::new(next_channel_id(), peer, Arc::clone(&of_each));
         let thread = listener.threads.as_ref().map(|threads| threads.next());
         let handler = new_handler(&connection, thread);
         let shutdown = shutdown.clone();
@@ -157,25 +158,56 @@ pub(crate) async fn accept<H, F>(
                         continue;
                     }
                 };
-                let tls = listener.tls.clone();
-                let task = tasks.track_future(async move {
-                    // Registered anew, with the thread that runs this.
-                    match TcpStream::from_std(stream) {
-                        Ok(stream) => {
-                            // A future keeps what is moved through it in each place; a box is moved for less.
-                            let driver = Box::new(Driver::new(tls.stream(stream), connection, handler));
-                            drive(driver, port, limits.drain, shutdown).await;
-                        }
-                        Err(error) => tracing::warn!(%peer, port, %error, "a connection cannot be served"),
-                    }
+                let arrived = Box::new(Arrived {
+                    stream,
+                    tls: listener.tls.clone(),
+                    connection,
+                    handler,
                 });
-                threads.spawn_on(at, task);
+                let task = serve_elsewhere(arrived, port, limits.drain, shutdown);
+                threads.spawn_on(at, tasks.track_future(task));
             }
         }
     }
     drop(listener);
     tasks.close();
     tasks.wait().await;
+}
+
+/// A connection on its way to the thread that serves it.
+struct Arrived<H> {
+    stream: std::net::TcpStream,
+    tls: PortTls,
+    connection: Arc<Connection>,
+    handler: H,
+}
+
+/// A connection from its arrival on its thread to its end. Thousands of these wait at a time, so what it holds while it waits is kept
+/// small: a future keeps what is moved through it in each place, and a box is moved for less.
+async fn serve_elsewhere<H: Handler>(
+    arrived: Box<Arrived<H>>,
+    port: &'static str,
+    drain: Duration,
+    shutdown: CancellationToken,
+) {
+    // Registered anew, with the thread that runs this.
+    match arrived.driver() {
+        Ok(driver) => drive(driver, port, drain, shutdown).await,
+        Err(error) => tracing::warn!(port, %error, "a connection cannot be served"),
+    }
+}
+
+impl<H: Handler> Arrived<H> {
+    fn driver(self) -> io::Result<Box<Driver<Stream, H>>> {
+        let Self {
+            stream,
+            tls,
+            connection,
+            handler,
+        } = self;
+        let stream = tls.stream(TcpStream::from_std(stream)?);
+        Ok(Box::new(Driver::new(stream, connection, handler)))
+    }
 }
 
 async fn drive<H: Handler>(
@@ -202,4 +234,35 @@ async fn drive<H: Handler>(
 
 async fn finish(driver: &mut (impl Future<Output = Closed> + Unpin), drain: Duration) -> Closed {
     tokio::time::timeout(drain, driver).await.unwrap_or(Closed::ByUs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Handler for Nobody {
+        fn on_command(&mut self, _: &Arc<Connection>, _: &kourou_proto::Command) {}
+        fn on_close(&mut self, _: &Arc<Connection>) {}
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_small() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let arrived = Box::new(Arrived {
+            stream,
+            tls: PortTls::default(),
+            connection: Connection::new(1, "127.0.0.1:1".parse().unwrap(), Limits::default()),
+            handler: Nobody,
+        });
+        let task = serve_elsewhere(arrived, "test", Duration::ZERO, CancellationToken::new());
+        let task_size_bytes = size_of_val(&TaskTracker::new().track_future(task));
+        let (driver, connection) = (size_of::<Driver<Stream, Nobody>>(), size_of::<Connection>());
+        // Ten thousand idle consumers have ten thousand of each: what is added here is paid by all of them. See `benches/README.md`.
+        assert!(task_size_bytes <= 392, "the task takes {task_size_bytes} bytes");
+        assert!(driver <= 272, "the driver takes {driver} bytes");
+        assert!(connection <= 240, "what is shared takes {connection} bytes");
+    }
 }

@@ -77,8 +77,8 @@ pub(crate) struct Driver<S, H: Handler> {
     read_size_bytes: usize,
     /// How many reads there may be before the connection gets a buffer of its own.
     reads_aside: u8,
-    /// The command that was read last.
-    command: Command,
+    /// The command that was read last; a silent connection has none.
+    command: Option<Box<Command>>,
     output: WriteQueue,
     batch: Vec<Outgoing>,
     /// Until there may be something to do about silence.
@@ -112,7 +112,7 @@ where
             seen_first_byte: false,
             read_size_bytes: READ_SIZE_BYTES_MIN,
             reads_aside: READS_ASIDE,
-            command: Command::default(),
+            command: None,
             output: WriteQueue::default(),
             batch: Vec::new(),
             silence,
@@ -217,10 +217,11 @@ where
         while self.undecoded && *frames_left > 0 && self.may_read() {
             match self.decoder.decode(&mut self.input)? {
                 Some(frame) => {
-                    self.command.decode_into(frame)?;
-                    self.handler.on_command(&self.connection, &self.command);
+                    let command = self.command.get_or_insert_default();
+                    command.decode_into(frame)?;
+                    self.handler.on_command(&self.connection, command);
                     // What has been read may be given back.
-                    self.command.body = Bytes::new();
+                    command.body = Bytes::new();
                     any = true;
                     *frames_left -= 1;
                 }
@@ -282,7 +283,7 @@ where
             self.input = BytesMut::new();
             self.read_size_bytes = READ_SIZE_BYTES_MIN;
             self.reads_aside = READS_ASIDE;
-            self.command = Command::default();
+            self.command = None;
             self.output.shrink();
             self.batch = Vec::new();
             self.handler.on_rest();

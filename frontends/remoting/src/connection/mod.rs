@@ -38,7 +38,7 @@ use asked::Asked;
 pub(crate) struct Connection {
     id: u64,
     peer: SocketAddr,
-    limits: Limits,
+    limits: Arc<Limits>,
     /// Requests that have been dispatched and neither answered nor dropped. Held pulls are counted apart: they may
     /// last, and must not keep the heartbeats behind them from being read.
     in_flight: AtomicUsize,
@@ -86,11 +86,11 @@ struct Orders {
 }
 
 impl Connection {
-    pub(crate) fn new(id: u64, peer: SocketAddr, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(id: u64, peer: SocketAddr, limits: impl Into<Arc<Limits>>) -> Arc<Self> {
         Arc::new(Self {
             id,
             peer,
-            limits,
+            limits: limits.into(),
             in_flight: AtomicUsize::new(0),
             in_flight_bytes: AtomicUsize::new(0),
             held: AtomicUsize::new(0),

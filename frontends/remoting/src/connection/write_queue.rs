@@ -19,7 +19,7 @@ pub(super) struct WriteQueue {
     segments: VecDeque<Bytes>,
     size_bytes: usize,
     /// Memory for answers that are made here.
-    answer: Command,
+    answer: Option<Box<Command>>,
 }
 
 impl WriteQueue {
@@ -46,10 +46,10 @@ impl WriteQueue {
                 None
             }
             Outgoing::Sent(mut sent) => {
-                let mut answer = std::mem::take(&mut self.answer);
+                let mut answer = self.answer.take().unwrap_or_default();
                 write_answer(&mut sent, &mut answer);
                 self.push_head(&answer, 0);
-                self.answer = answer;
+                self.answer = Some(answer);
                 Some(sent)
             }
         }
@@ -87,7 +87,7 @@ impl WriteQueue {
         if self.segments.is_empty() && self.heads.is_empty() {
             self.heads = BytesMut::new();
             self.segments.shrink_to(0);
-            self.answer = Command::default();
+            self.answer = None;
         }
     }
 }
