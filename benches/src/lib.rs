@@ -1,4 +1,5 @@
-//! What the benches share: a disk that is memory, requests as clients make them, and a broker whose every step is taken in turn.
+//! What the benches share: a disk that is memory, requests as clients make them, a broker whose every step is taken in turn, and
+//! one in a process of its own.
 //!
 //! The suites themselves are in `benches/`, the comparison with other brokers in `peers/` and `src/bin/peers/`.
 
@@ -15,4 +16,5 @@ pub mod observed;
 pub mod paths;
 pub mod raw_disk;
 pub mod requests;
+pub mod served;
 pub mod suite;

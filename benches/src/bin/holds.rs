@@ -7,19 +7,16 @@
 //! In the end it sees to it that every pull is still held. Without CONNECTIONS it measures twice, with one connection for each
 //! poll and with twenty polls on each.
 
-use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use kourou_proto::remoting::request::{CreateTopicHeader, PullMessageHeader};
-use kourou_proto::{Command, FrameDecoder, RequestCode, ResponseCode};
+use kourou_benches::served::{Outcome, Served};
+use kourou_proto::remoting::request::PullMessageHeader;
+use kourou_proto::{Command, RequestCode};
 use rustix::process::{Resource, getrlimit, setrlimit};
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const POLLS: usize = 10_000;
 const POLLS_PER_CONNECTION: usize = 20;
@@ -75,26 +72,11 @@ fn raise_descriptors() {
     }
 }
 
-/// The broker, killed when dropped.
-struct Broker {
-    child: Child,
-    address: SocketAddr,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // Both fail only if it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn measure(binary: &Path, polls: usize, connections: usize) -> Outcome<bool> {
-    let broker = start(binary)?;
-    create_topic(&mut TcpStream::connect(broker.address)?)?;
+    let broker = Served::start(binary, &std::env::temp_dir())?;
+    broker.create_topic("idle", QUEUES)?;
     std::thread::sleep(SETTLE);
-    let before = resident_bytes(&broker.child)?;
+    let before = broker.resident_bytes()?;
 
     let mut streams = Vec::with_capacity(connections);
     for at in 0..connections {
@@ -104,7 +86,7 @@ fn measure(binary: &Path, polls: usize, connections: usize) -> Outcome<bool> {
         }
     }
     std::thread::sleep(SETTLE);
-    let connected = resident_bytes(&broker.child)?;
+    let connected = broker.resident_bytes()?;
 
     for at in 0..polls {
         let mut wire = BytesMut::new();
@@ -115,13 +97,13 @@ fn measure(binary: &Path, polls: usize, connections: usize) -> Outcome<bool> {
         }
     }
     std::thread::sleep(SETTLE);
-    let cpu_before = cpu_ticks(&broker.child)?;
+    let cpu_before = broker.cpu_ticks()?;
     let begin = Instant::now();
     std::thread::sleep(WATCH);
-    let share = (cpu_ticks(&broker.child)? - cpu_before) as f64
+    let share = (broker.cpu_ticks()? - cpu_before) as f64
         / rustix::param::clock_ticks_per_second() as f64
         / begin.elapsed().as_secs_f64();
-    let after = resident_bytes(&broker.child)?;
+    let after = broker.resident_bytes()?;
 
     for stream in &mut streams {
         stream.set_nonblocking(true)?;
@@ -138,77 +120,6 @@ fn measure(binary: &Path, polls: usize, connections: usize) -> Outcome<bool> {
         share * 100.0
     );
     Ok(per_poll <= BYTES_PER_POLL_MAX && share <= CORE_SHARE_MAX)
-}
-
-fn start(binary: &Path) -> Outcome<Broker> {
-    let folder = tempfile::tempdir()?;
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let child = Process::new(binary)
-        .arg("--data")
-        .arg(folder.path())
-        .args(["--namesrv-port", "0", "--broker-port", &port.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let broker = Broker {
-        child,
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
-        _folder: folder,
-    };
-    let begin = Instant::now();
-    while TcpStream::connect(broker.address).is_err() {
-        if begin.elapsed() > Duration::from_secs(10) {
-            return Err(format!(
-                "{} does not listen on port {port} after ten seconds",
-                binary.display()
-            )
-            .into());
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Ok(broker)
-}
-
-fn create_topic(stream: &mut TcpStream) -> Outcome<()> {
-    let header = CreateTopicHeader {
-        topic: "idle",
-        default_topic: "TBW102",
-        read_queue_nums: QUEUES,
-        write_queue_nums: QUEUES,
-        perm: 6,
-        topic_filter_type: "SINGLE_TAG",
-        topic_sys_flag: None,
-        order: false,
-        attributes: None,
-        force: None,
-    };
-    let mut wire = BytesMut::new();
-    Command::request(RequestCode::UPDATE_AND_CREATE_TOPIC, 1)
-        .with_fields(&header)
-        .encode(&mut wire)?;
-    stream.write_all(&wire)?;
-    let mut input = BytesMut::new();
-    loop {
-        if let Some(frame) = FrameDecoder::default().decode(&mut input)? {
-            let answer = Command::decode(frame)?;
-            if answer.response_code() == ResponseCode::SUCCESS {
-                return Ok(());
-            }
-            return Err(format!(
-                "the topic is not made: {} {}",
-                answer.response_code(),
-                answer.remark()
-            )
-            .into());
-        }
-        let mut chunk = [0; 1024];
-        let count = stream.read(&mut chunk)?;
-        if count == 0 {
-            return Err("the broker has closed the connection".into());
-        }
-        input.extend_from_slice(&chunk[..count]);
-    }
 }
 
 /// A pull of a consumer that has all there is, and may be held.
@@ -233,26 +144,4 @@ fn pull(at: usize) -> Command {
         broker_name: None,
     };
     Command::request(RequestCode::PULL_MESSAGE, number).with_fields(&header)
-}
-
-fn resident_bytes(child: &Child) -> Outcome<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib: u64 = line
-        .and_then(|line| line.split_whitespace().nth(1))
-        .ok_or("the process has no VmRSS")?
-        .parse()?;
-    Ok(kib * 1024)
-}
-
-fn cpu_ticks(child: &Child) -> Outcome<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
-    // The name may hold anything; what follows its bracket is numbers.
-    let after_name = stat.rsplit_once(')').ok_or("an unreadable stat")?.1;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let field = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<u64>().ok());
-    Ok(field(11)
-        .zip(field(12))
-        .map(|(user, system)| user + system)
-        .ok_or("an unreadable stat")?)
 }
