@@ -7,4 +7,5 @@
 
 pub mod broker;
 pub mod engine;
+pub mod grpc;
 pub mod proto;

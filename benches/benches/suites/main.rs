@@ -6,6 +6,7 @@
 mod append;
 mod filter;
 mod group_commit;
+mod grpc;
 mod headers;
 mod reads;
 mod record;
@@ -24,6 +25,7 @@ fn main() {
     filter::pull(&mut criterion);
     sql::evaluations(&mut criterion);
     group_commit::group_commit(&mut criterion);
+    grpc::grpc(&mut criterion);
     let in_turn = append::appends(&mut criterion);
     reads::hot(&mut criterion);
     reads::cold(&mut criterion);

@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -80,13 +80,32 @@ impl Drop for Share {
 /// A request's body that counts what is read of it.
 #[derive(Debug)]
 pub(crate) struct CountedBody {
-    inner: Incoming,
+    from: Origin,
     taken: Taken,
+}
+
+/// Where a body comes from.
+#[derive(Debug)]
+enum Origin {
+    Wire(Incoming),
+    /// All of it, until it is read.
+    Memory(Option<Bytes>),
 }
 
 impl CountedBody {
     pub(crate) fn new(inner: Incoming, taken: Taken) -> Self {
-        Self { inner, taken }
+        Self {
+            from: Origin::Wire(inner),
+            taken,
+        }
+    }
+
+    /// A body that is there already.
+    pub(crate) fn whole(body: Bytes, taken: Taken) -> Self {
+        Self {
+            from: Origin::Memory(Some(body)),
+            taken,
+        }
     }
 }
 
@@ -98,11 +117,14 @@ impl Body for CountedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = match Pin::new(&mut self.inner).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Status::from_error(error.into())))),
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => return Poll::Pending,
+        let read = match &mut self.from {
+            Origin::Memory(body) => body.take().map(|body| Ok(Frame::data(body))),
+            Origin::Wire(inner) => ready!(Pin::new(inner).poll_frame(context)),
+        };
+        let frame = match read {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(Status::from_error(error.into())))),
+            None => return Poll::Ready(None),
         };
         let size_bytes = frame.data_ref().map_or(0, Bytes::len);
         if !self.taken.take(size_bytes) {
@@ -114,11 +136,17 @@ impl Body for CountedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.from {
+            Origin::Wire(inner) => inner.is_end_stream(),
+            Origin::Memory(body) => body.is_none(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.from {
+            Origin::Wire(inner) => inner.size_hint(),
+            Origin::Memory(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
+        }
     }
 }
 

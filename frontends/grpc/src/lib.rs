@@ -18,6 +18,7 @@
 mod budget;
 mod caller;
 mod clients;
+mod endpoint;
 mod health;
 mod limits;
 mod listener;
@@ -31,5 +32,6 @@ mod services;
 mod settle;
 pub mod wire;
 
+pub use endpoint::Endpoint;
 pub use limits::Limits;
 pub use listener::{Options, serve};
