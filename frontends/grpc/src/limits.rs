@@ -20,6 +20,8 @@ pub struct Limits {
     pub streams_per_client_max: usize,
     /// Commands that wait on one Telemetry stream. Beyond the bound a command is dropped.
     pub commands_max: usize,
+    /// Questions that one client has not answered. Beyond the bound it is asked nothing.
+    pub questions_max: usize,
     /// Topics that a producer, or topics that a consumer may name in its settings.
     pub topics_per_client_max: usize,
     /// Messages of one send.
@@ -52,6 +54,7 @@ impl Default for Limits {
             clients_max: 65_536,
             streams_per_client_max: 8,
             commands_max: 64,
+            questions_max: 16,
             topics_per_client_max: 1_024,
             messages_per_send_max: 1_024,
             renewed: Duration::from_secs(60),

@@ -1,16 +1,18 @@
 //! One client, and how it is told things.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use kourou_broker::client::{ClientChannel, next_channel_id};
+use kourou_broker::client::{AnswerDone, AskError, ClientChannel, Question, next_channel_id};
 use kourou_broker::transaction::TransactionCheck;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::Role;
+use super::asked::Asked;
 use crate::caller::Caller;
 use crate::limits::Limits;
 use crate::message::{TransactionId, delivered};
@@ -25,7 +27,12 @@ pub(crate) struct GrpcClient {
     channel_id: u64,
     client_id: Arc<str>,
     limits: Limits,
+    /// Where it is waited for what it is asked.
+    runtime: Handle,
+    asked: Mutex<Asked>,
     state: Mutex<State>,
+    /// Itself, for what outlives a call.
+    this: Weak<Self>,
 }
 
 #[derive(Debug)]
@@ -38,17 +45,41 @@ struct State {
 }
 
 impl GrpcClient {
-    pub(super) fn new(client_id: Arc<str>, caller: &Caller, limits: Limits) -> Self {
-        Self {
+    /// To be called where a runtime is.
+    pub(super) fn new(client_id: Arc<str>, caller: &Caller, limits: Limits) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
             channel_id: next_channel_id(),
             client_id,
             limits,
+            runtime: Handle::current(),
+            asked: Mutex::default(),
             state: Mutex::new(State {
                 peer: caller.peer,
                 heard: Instant::now(),
                 role: None,
                 streams: Vec::new(),
             }),
+            this: this.clone(),
+        })
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(super) fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock()
+    }
+
+    /// Nobody is there to answer.
+    fn is_gone(&self) {
+        let open = self.asked().take();
+        for done in open {
+            done(Err(AskError::Gone));
         }
     }
 
@@ -93,10 +124,16 @@ impl GrpcClient {
 
     /// A stream has ended. Whether it was the last one.
     pub(super) fn detach(&self, stream_id: u64) -> bool {
-        let mut state = self.state.lock();
-        let before = state.streams.len();
-        state.streams.retain(|(id, _)| *id != stream_id);
-        before > 0 && state.streams.is_empty()
+        let was_last = {
+            let mut state = self.state.lock();
+            let before = state.streams.len();
+            state.streams.retain(|(id, _)| *id != stream_id);
+            before > 0 && state.streams.is_empty()
+        };
+        if was_last {
+            self.is_gone();
+        }
+        was_last
     }
 
     /// Whether a stream is still one of its own.
@@ -152,8 +189,16 @@ impl ClientChannel for GrpcClient {
         ))
     }
 
+    fn ask(&self, question: Question, done: AnswerDone) {
+        match self.this.upgrade() {
+            Some(this) => this.put(question, done),
+            None => done(Err(AskError::Gone)),
+        }
+    }
+
     fn close(&self) {
         // Dropping them ends them.
         self.state.lock().streams.clear();
+        self.is_gone();
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! A connection means nothing here: a client may have several, and calls of one client come over any of them.
 
+mod asked;
 mod channel;
 mod role;
 mod settings;

@@ -53,7 +53,7 @@ impl Clients {
         let id: Arc<str> = caller.client_id.as_str().into();
         let client = by_id
             .entry(Arc::clone(&id))
-            .or_insert_with(|| Arc::new(GrpcClient::new(id, caller, self.limits)));
+            .or_insert_with(|| GrpcClient::new(id, caller, self.limits));
         Ok(Arc::clone(client))
     }
 

@@ -15,7 +15,7 @@ use crate::budget::Taken;
 use crate::caller::Caller;
 use crate::port::Port;
 use crate::refusal::{self, Refusal};
-use crate::wire::v2::{Settings, TelemetryCommand, telemetry_command::Command};
+use crate::wire::v2::{self as wire, Settings, TelemetryCommand, telemetry_command::Command};
 
 static NEXT_STREAM_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -81,7 +81,10 @@ impl Reading {
             let Ok(Some(message)) = message else {
                 break;
             };
-            if let Some(Err(refusal)) = message.command.map(|command| self.hear(command)) {
+            if let Some(Err(refusal)) = message
+                .command
+                .map(|command| self.hear(command, message.status.as_ref()))
+            {
                 tracing::debug!(client = %self.caller.client_id, peer = %self.caller.peer, message = %refusal.message,
                     "a client's settings were refused");
                 let status = Status::new(GrpcCode::InvalidArgument, refusal.message);
@@ -116,15 +119,26 @@ impl Reading {
         }
     }
 
-    fn hear(&mut self, command: Command) -> Result<(), Refusal> {
+    fn hear(&mut self, command: Command, status: Option<&wire::Status>) -> Result<(), Refusal> {
         match command {
-            Command::Settings(settings) => self.settle(settings),
-            answer @ (Command::ThreadStackTrace(_) | Command::VerifyMessageResult(_)) => {
-                tracing::debug!(client = %self.caller.client_id, ?answer, "an answer to no question");
-                Ok(())
+            Command::Settings(settings) => return self.settle(settings),
+            Command::ThreadStackTrace(trace) => {
+                self.answered(&trace.nonce, status, trace.thread_stack_trace.as_deref());
             }
+            Command::VerifyMessageResult(result) => self.answered(&result.nonce, status, None),
             // The rest is what servers say.
-            _ => Ok(()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn answered(&self, nonce: &str, status: Option<&wire::Status>, threads: Option<&str>) {
+        let is_asked = self
+            .client
+            .as_ref()
+            .is_some_and(|client| client.answered(nonce, status, threads));
+        if !is_asked {
+            tracing::debug!(client = %self.caller.client_id, "an answer to no question, or a late one");
         }
     }
 
