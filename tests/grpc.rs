@@ -5,10 +5,12 @@
 
 mod support;
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
 use support::broker::Kourou;
 use support::programs::{self, JavaLine, Program};
-use support::{Ports, alone, fresh_folder, installed, number_from_env, say};
+use support::{Ports, alone, fresh_folder, installed, number_from_env, say, wait_until};
 
 #[test]
 fn java_producers() -> Result<()> {
@@ -26,6 +28,110 @@ fn java_producers() -> Result<()> {
         "grpc-refused",
     ];
     rounds(|run| run.cases(&java, &cases))
+}
+
+#[test]
+fn java_consumers() -> Result<()> {
+    let _machine = alone();
+    let Some(java) = programs::java(JavaLine::Five)? else {
+        return Ok(());
+    };
+    let cases = [
+        "grpc-simple",
+        "grpc-again",
+        "grpc-dead",
+        "grpc-push",
+        "grpc-push-fifo",
+        "grpc-simple-fifo",
+        "grpc-filters",
+        "grpc-timed",
+        "grpc-from-remoting",
+        "grpc-shared",
+    ];
+    rounds(|run| run.cases(&java, &cases))
+}
+
+#[test]
+fn go_consumers() -> Result<()> {
+    let _machine = alone();
+    let (Some(java), Some(go)) = (programs::java(JavaLine::Five)?, programs::go_grpc()?) else {
+        return Ok(());
+    };
+    let cases = [
+        "grpc-simple",
+        "grpc-again",
+        "grpc-push",
+        "grpc-push-dead",
+        "grpc-push-fifo",
+        "grpc-filters",
+        "grpc-timed",
+    ];
+    rounds(|run| {
+        run.cases(&java, &["grpc-consuming-topics"])?;
+        run.cases(&go, &cases)?;
+        run.cases(&java, &["grpc-dead-go"])
+    })
+}
+
+/// What a consumer has, and has acknowledged, outlives the broker.
+#[test]
+fn what_is_out_outlives_a_kill_of_the_broker() -> Result<()> {
+    let _machine = alone();
+    let Some(java) = programs::java(JavaLine::Five)? else {
+        return Ok(());
+    };
+    let folder = fresh_folder("grpc")?;
+    let ports = Ports::free()?;
+    let run = Round {
+        ports,
+        suffix: "killed".to_owned(),
+        plain: true,
+    };
+    let kourou = Kourou::start_ready(folder.path(), ports, &[])?;
+    run.cases(&java, &["grpc-before-kill"])?;
+    kourou.kill()?;
+    let kourou = Kourou::start_ready(folder.path(), ports, &[])?;
+    run.cases(&java, &["grpc-after-kill"])?;
+    kourou.stop()
+}
+
+/// How often the broker is killed under a push consumer.
+const KILLS: usize = 3;
+
+#[test]
+fn a_push_consumer_misses_nothing_when_the_broker_is_killed() -> Result<()> {
+    let _machine = alone();
+    let Some(java) = programs::java(JavaLine::Five)? else {
+        return Ok(());
+    };
+    let folder = fresh_folder("grpc")?;
+    let ports = Ports::free()?;
+    let signals = folder.path().join("signals");
+    std::fs::create_dir(&signals)?;
+    let received = || std::fs::metadata(signals.join("progress")).map_or(0, |progress| progress.len());
+    let mut kourou = Kourou::start_ready(folder.path(), ports, &[])?;
+    let grpc = ports.grpc_addr();
+    let arguments = ["--grpc", &grpc, "--timeout-s", "240", "grpc-survive-kills"];
+    let java = java.with_variable("CASES_PLAIN", "1");
+    let mut running = java.start(&ports.namesrv_addr(), "survive", &arguments, Some(&signals))?;
+    for kill in 0..=KILLS {
+        let before = received();
+        wait_until("the consumer goes on", Duration::from_secs(90), || {
+            Ok(running.has_ended()? || received() >= before + 2)
+        })?;
+        if running.has_ended()? {
+            // It says why.
+            running.finish()?;
+            bail!("the client program ended early");
+        }
+        if kill < KILLS {
+            kourou.kill()?;
+            kourou = Kourou::start_ready(folder.path(), ports, &[])?;
+        }
+    }
+    std::fs::write(signals.join("enough"), "")?;
+    running.finish()?;
+    kourou.stop()
 }
 
 #[test]

@@ -25,6 +25,8 @@ final class Api {
     static void registerGrpc(Map<String, Case> cases) {
         GrpcProducing.register(cases);
         Matrix.register(cases);
+        GrpcConsuming.register(cases);
+        GrpcSurviving.register(cases);
     }
 
     /** Those that go on while somebody kills the broker. */

@@ -273,7 +273,7 @@ final class GrpcProducing {
         return builder.build();
     }
 
-    private static MessageBuilder plain(String topic) {
+    static MessageBuilder plain(String topic) {
         return GRPC.newMessageBuilder().setTopic(topic);
     }
 
