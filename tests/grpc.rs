@@ -193,6 +193,73 @@ fn producers(language: &str, program: impl Fn() -> Result<Option<Program>>, case
     })
 }
 
+#[test]
+fn python_consumers() -> Result<()> {
+    consumers(
+        "python",
+        installed::python,
+        &["simple", "push", "dead-letter", "ordered"],
+        &["dead-letter", "ordered"],
+    )
+}
+
+#[test]
+fn node_consumers() -> Result<()> {
+    consumers(
+        "node",
+        installed::node,
+        &["simple", "push", "dead-letter", "ordered"],
+        &["dead-letter", "ordered"],
+    )
+}
+
+/// This client has no push consumer.
+#[test]
+fn rust_consumers() -> Result<()> {
+    consumers(
+        "rust",
+        || installed::rust().map(Some),
+        &["simple", "ordered"],
+        &[],
+    )
+}
+
+const FIRST_ROUND: &str = "r0";
+
+/// The program sends and receives, once; the remoting client for Java makes topics
+/// and groups and looks at the dead letters of some cases.
+fn consumers(
+    language: &str,
+    program: impl Fn() -> Result<Option<Program>>,
+    cases: &[&str],
+    dead_letters: &[&str],
+) -> Result<()> {
+    let _machine = alone();
+    let (Some(java), Some(program)) = (programs::java(JavaLine::Five)?, program()?) else {
+        return Ok(());
+    };
+    let receiving: Vec<String> = cases.iter().map(|case| format!("grpc-{case}")).collect();
+    let reading: Vec<String> = dead_letters
+        .iter()
+        .map(|case| format!("grpc-read-{case}-{language}"))
+        .collect();
+    rounds(|run| {
+        if run.suffix != FIRST_ROUND {
+            // Most of it is waiting for times that the broker sets, and would be so again.
+            return Ok(());
+        }
+        run.cases(&java, &[&format!("grpc-groups-{language}")])?;
+        run.cases(
+            &program,
+            &receiving.iter().map(String::as_str).collect::<Vec<_>>(),
+        )?;
+        match reading.is_empty() {
+            true => Ok(()),
+            false => run.cases(&java, &reading.iter().map(String::as_str).collect::<Vec<_>>()),
+        }
+    })
+}
+
 /// One round against a broker that earlier rounds have used, too.
 struct Round {
     ports: Ports,

@@ -3,7 +3,7 @@
 
 const { isDeepStrictEqual } = require('node:util');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { Producer, SimpleConsumer } = require('rocketmq-client-nodejs');
+const { Producer, PushConsumer, SimpleConsumer } = require('rocketmq-client-nodejs');
 
 const LANGUAGE = 'node';
 const WAIT_LIMIT_MS = 60_000;
@@ -33,6 +33,15 @@ class Run {
   simple(consumerGroup, topic) {
     const subscriptions = new Map([[topic, '*']]);
     return this.started(new SimpleConsumer(this.options({ consumerGroup, subscriptions, awaitDuration: 5_000 })));
+  }
+
+  /**
+   * A started consumer that calls the listener. It is not shut down: this client would wait for the receive that it has under way, up
+   * to twenty seconds.
+   */
+  async push(consumerGroup, topic, messageListener) {
+    const subscriptions = new Map([[topic, '*']]);
+    await new PushConsumer(this.options({ consumerGroup, subscriptions, messageListener })).startup();
   }
 
   async started(client) {

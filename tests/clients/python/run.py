@@ -2,7 +2,15 @@
 
 import time
 
-from rocketmq import ClientConfiguration, Credentials, FilterExpression, Message, Producer, SimpleConsumer
+from rocketmq import (
+    ClientConfiguration,
+    Credentials,
+    FilterExpression,
+    Message,
+    Producer,
+    PushConsumer,
+    SimpleConsumer,
+)
 
 LANGUAGE = "python"
 WAIT_LIMIT_S = 60
@@ -27,9 +35,14 @@ class Run:
         """A started consumer that asks for messages. It waits for as short as the broker lets it."""
         return self.started(SimpleConsumer(self.configuration(), group, {topic: FilterExpression()}, await_duration=5))
 
+    def push(self, group, topic, listener):
+        """A started consumer that calls the listener."""
+        return self.started(PushConsumer(self.configuration(), group, listener, {topic: FilterExpression()}))
+
     def started(self, client):
         client.startup()
-        self._closing.append(client.shutdown)
+        # Nothing, if the case has done so itself.
+        self._closing.append(lambda: client.is_running and client.shutdown())
         return client
 
     def close(self):

@@ -82,6 +82,8 @@ async fn body(case: &str, run: &Run) -> Result<Value> {
         "grpc-delay" => producing::delay(run).await,
         "grpc-transactions" => producing::transactions(run).await,
         "grpc-refused" => producing::refused(run).await,
+        "grpc-simple" => consuming::simple(run).await,
+        "grpc-ordered" => consuming::ordered(run).await,
         "matrix-send" => consuming::matrix_send(run).await,
         _ => match case.strip_prefix("matrix-receive-") {
             Some(sender) => consuming::matrix_receive(run, sender).await,

@@ -26,6 +26,7 @@ import org.apache.rocketmq.client.apis.producer.TransactionChecker;
 import org.apache.rocketmq.client.apis.producer.TransactionResolution;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
 
 /**
  * The gRPC client sends, the remoting client looks at what lies on the broker. Topics are made by remoting, as the gRPC client
@@ -48,6 +49,9 @@ final class GrpcProducing {
         cases.put("grpc-refused", GrpcProducing::refused);
         for (String language : List.of("go", "python", "node", "rust")) {
             cases.put("grpc-topics-" + language, run -> topics(run, language));
+            cases.put("grpc-groups-" + language, run -> groups(run, language));
+            cases.put("grpc-read-dead-letter-" + language, run -> dead(run, sentBy(run, language, "dead")));
+            cases.put("grpc-read-ordered-" + language, run -> dead(run, sentBy(run, language, "ordered")));
             cases.put("grpc-read-send-" + language,
                     run -> Json.object("messages", crossed(run, sentBy(run, language, "cross")).size()));
             cases.put("grpc-read-async-" + language, run -> all(run, sentBy(run, language, "async"), 500));
@@ -68,6 +72,35 @@ final class GrpcProducing {
         topic(run, admin, sentBy(run, language, "priority"), 4, "PRIORITY");
         topic(run, admin, sentBy(run, language, "transactions"), 2, "TRANSACTION");
         return Json.object("topics", 6);
+    }
+
+    /** What programs in other languages receive from, and the groups that they do it in. */
+    private static Object groups(Run run, String language) throws Exception {
+        DefaultMQProducer admin = run.producer();
+        topic(run, admin, sentBy(run, language, "simple"), 2, "NORMAL");
+        topic(run, admin, sentBy(run, language, "push"), 4, "NORMAL");
+        topic(run, admin, sentBy(run, language, "dead"), 1, "NORMAL");
+        topic(run, admin, sentBy(run, language, "ordered"), 4, "FIFO");
+        String first = sentBy(run, language, "dead");
+        admin.getDefaultMQProducerImpl().getMqClientFactory().updateTopicRouteInfoFromNameServer(first);
+        String broker = Api.brokerAddress(admin, admin.fetchPublishMessageQueues(first).get(0).getBrokerName());
+        for (String kind : List.of("dead", "ordered")) {
+            SubscriptionGroupConfig group = new SubscriptionGroupConfig();
+            group.setGroupName("g_" + sentBy(run, language, kind));
+            group.setConsumeMessageOrderly(kind.equals("ordered"));
+            group.setRetryMaxTimes(1);
+            Api.wire(admin).createSubscriptionGroup(broker, group, 5_000);
+        }
+        return Json.object("topics", 4, "groups", 2);
+    }
+
+    /** The one message that failed as often as its group allows. */
+    private static Object dead(Run run, String topic) throws Exception {
+        List<MessageExt> found = Log.read(run, "%DLQ%g_" + topic, 1);
+        Check.equal(1, found.size(), "dead letters");
+        Check.equal("bad", Sending.text(found.get(0)), "body of the dead letter");
+        Check.equal(topic, found.get(0).getProperty("DLQ_ORIGIN_TOPIC"), "where it comes from");
+        return Json.object("deadLetters", found.size());
     }
 
     private static String sentBy(Run run, String language, String kind) {
