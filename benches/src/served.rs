@@ -40,13 +40,21 @@ impl Served {
     /// # Errors
     /// If it does not listen soon.
     pub fn start(binary: &Path, below: &Path) -> Outcome<Self> {
+        Self::start_with_grpc(binary, below, 0)
+    }
+
+    /// As [`Served::start`], with gRPC on a port of its own.
+    ///
+    /// # Errors
+    /// If it does not listen soon.
+    pub fn start_with_grpc(binary: &Path, below: &Path, grpc_port: u16) -> Outcome<Self> {
         let folder = tempfile::tempdir_in(below)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let child = Process::new(binary)
             .arg("--data")
             .arg(folder.path())
             .args(["--namesrv-port", "0", "--broker-port", &port.to_string()])
-            .args(["--grpc-port", "0", "--log", "warn"])
+            .args(["--grpc-port", &grpc_port.to_string(), "--log", "warn"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
