@@ -187,6 +187,10 @@ fn producers(language: &str, program: impl Fn() -> Result<Option<Program>>, case
         .map(|case| format!("grpc-read-{case}-{language}"))
         .collect();
     rounds(|run| {
+        if language != "go" && run.suffix != FIRST_ROUND {
+            // Later rounds differ in TLS, which the other clients leave off.
+            return Ok(());
+        }
         run.cases(&java, &[&format!("grpc-topics-{language}")])?;
         run.cases(&program, &sending.iter().map(String::as_str).collect::<Vec<_>>())?;
         run.cases(&java, &reading.iter().map(String::as_str).collect::<Vec<_>>())
