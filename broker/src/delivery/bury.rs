@@ -12,6 +12,7 @@ use super::{DeliveryError, Handle};
 use crate::broker::Broker;
 use crate::name;
 use crate::topic::TopicConfig;
+use crate::trace::Outcome;
 
 /// Queues of a dead-letter topic.
 const QUEUES: u32 = 1;
@@ -98,7 +99,7 @@ impl Broker {
             match (&appended, ordered) {
                 (Err(_), false) => broker.state.deliveries.unmark(key, delivery),
                 (Err(_), true) => broker.spoken_in_vain(key, delivery.pop_ms, &[delivery.offset]),
-                (Ok(_), _) => {}
+                (Ok(_), _) => broker.trace_ended(key, [delivery.offset], Outcome::Failed),
             }
             if ordered {
                 broker.wake_in_order(key);
