@@ -24,6 +24,9 @@ pub const AHEAD_STEP_BYTES: u64 = 1 << 20;
 /// What is zero-written at once of a step. It is short because the file system lets no group into a file that is being extended.
 pub const AHEAD_WRITE_BYTES: u64 = 256 << 10;
 
+/// Checkpoints are written and synced in steps of this size, for the same reason.
+pub const CHECKPOINT_WRITE_BYTES: usize = 256 << 10;
+
 /// On a full disk, messages are refused while this much zero-written space is left, so that state records (offsets, topics,
 /// groups) still find room.
 pub const STATE_RESERVE_BYTES: u64 = 1 << 20;

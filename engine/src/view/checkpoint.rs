@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::{Disk, OpenMode};
 use crate::fields::{Fields, Short};
 use crate::index::{KeyEntry, LastKey, QueueName, QueueRecord, Run, Slot};
+use crate::limits::CHECKPOINT_WRITE_BYTES;
 use crate::options::Flush;
 
 const MAGIC: &[u8; 8] = b"KOUROUCP";
@@ -216,8 +217,14 @@ impl Checkpoint {
             }
             Err(error) => return Err(error),
         };
-        file.write_at(&self.encode(), 0)?;
-        file.sync()?;
+        // In steps: tens of megabytes in one sync would keep groups from the disk for as long. A checkpoint that is half written is
+        // a damaged one, and the other file is there.
+        let mut at = 0;
+        for step in self.encode().chunks(CHECKPOINT_WRITE_BYTES) {
+            file.write_at(step, at)?;
+            file.sync()?;
+            at += step.len() as u64;
+        }
         if is_new { disk.sync_dir(dir) } else { Ok(()) }
     }
 
