@@ -2,12 +2,11 @@
 
 mod support;
 
-use std::time::Duration;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use support::broker::Kourou;
 use support::programs::{self, JavaLine, Program};
-use support::{Ports, alone, fresh_folder, number_from_env, say, wait_until};
+use support::survive::through_kills;
+use support::{Ports, alone, fresh_folder, number_from_env, say};
 
 /// What the binary header codec changes is how every request and answer is written; these cases cover most of them.
 const CODEC_CASES: [&str; 13] = [
@@ -160,9 +159,6 @@ fn mqadmin_reads_the_traces_of_a_broker_that_traces() -> Result<()> {
     kourou.stop()
 }
 
-/// How often the broker is killed under a consumer.
-const KILLS: u64 = 4;
-
 #[test]
 fn a_push_consumer_misses_nothing_when_the_broker_is_killed() -> Result<()> {
     let _machine = alone();
@@ -175,37 +171,10 @@ fn a_push_consumer_misses_nothing_when_the_broker_is_killed() -> Result<()> {
         programs::java(JavaLine::FourNine)?,
     ];
     for program in all.iter().flatten() {
-        let folder = fresh_folder("survive")?;
-        let ports = Ports::free()?;
-        let signals = folder.path().join("signals");
-        std::fs::create_dir(&signals)?;
-        let received = || std::fs::metadata(signals.join("progress")).map_or(0, |progress| progress.len());
-        let mut kourou = Kourou::start_ready(folder.path(), ports, &[])?;
-        let mut running = program.start(
-            &ports.namesrv_addr(),
-            &suffix("survive", 0),
-            // A 4.9 client finds its way back within half a minute of each kill.
-            &["--timeout-s", "240", "survive-kills"],
-            Some(&signals),
-        )?;
-        for kill in 0..=KILLS {
-            let before = received();
-            wait_until("the consumer goes on", Duration::from_secs(60), || {
-                Ok(running.has_ended()? || received() >= before + 3)
-            })?;
-            if running.has_ended()? {
-                // It says why.
-                running.finish()?;
-                bail!("the client program ended early");
-            }
-            if kill < KILLS {
-                kourou.kill()?;
-                kourou = Kourou::start_ready(folder.path(), ports, &[])?;
-            }
-        }
-        std::fs::write(signals.join("enough"), "")?;
-        running.finish()?;
-        kourou.stop()?;
+        // A 4.9 client finds its way back within half a minute of each kill.
+        through_kills(program, &suffix("survive", 0), |_| {
+            ["--timeout-s", "240", "survive-kills"].map(str::to_owned).into()
+        })?;
     }
     Ok(())
 }

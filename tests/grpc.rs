@@ -5,12 +5,11 @@
 
 mod support;
 
-use std::time::Duration;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use support::broker::Kourou;
 use support::programs::{self, JavaLine, Program};
-use support::{Ports, alone, fresh_folder, installed, number_from_env, say, wait_until};
+use support::survive::through_kills;
+use support::{Ports, alone, fresh_folder, installed, number_from_env, say};
 
 #[test]
 fn java_producers() -> Result<()> {
@@ -95,43 +94,24 @@ fn what_is_out_outlives_a_kill_of_the_broker() -> Result<()> {
     kourou.stop()
 }
 
-/// How often the broker is killed under a push consumer.
-const KILLS: usize = 3;
-
 #[test]
 fn a_push_consumer_misses_nothing_when_the_broker_is_killed() -> Result<()> {
     let _machine = alone();
     let Some(java) = programs::java(JavaLine::Five)? else {
         return Ok(());
     };
-    let folder = fresh_folder("grpc")?;
-    let ports = Ports::free()?;
-    let signals = folder.path().join("signals");
-    std::fs::create_dir(&signals)?;
-    let received = || std::fs::metadata(signals.join("progress")).map_or(0, |progress| progress.len());
-    let mut kourou = Kourou::start_ready(folder.path(), ports, &[])?;
-    let grpc = ports.grpc_addr();
-    let arguments = ["--grpc", &grpc, "--timeout-s", "240", "grpc-survive-kills"];
     let java = java.with_variable("CASES_PLAIN", "1");
-    let mut running = java.start(&ports.namesrv_addr(), "survive", &arguments, Some(&signals))?;
-    for kill in 0..=KILLS {
-        let before = received();
-        wait_until("the consumer goes on", Duration::from_secs(90), || {
-            Ok(running.has_ended()? || received() >= before + 2)
-        })?;
-        if running.has_ended()? {
-            // It says why.
-            running.finish()?;
-            bail!("the client program ended early");
-        }
-        if kill < KILLS {
-            kourou.kill()?;
-            kourou = Kourou::start_ready(folder.path(), ports, &[])?;
-        }
-    }
-    std::fs::write(signals.join("enough"), "")?;
-    running.finish()?;
-    kourou.stop()
+    through_kills(&java, "survive", |ports| {
+        [
+            "--grpc",
+            &ports.grpc_addr(),
+            "--timeout-s",
+            "240",
+            "grpc-survive-kills",
+        ]
+        .map(str::to_owned)
+        .into()
+    })
 }
 
 #[test]
@@ -140,32 +120,27 @@ fn go_producers() -> Result<()> {
     producers("go", programs::go_grpc, &cases)
 }
 
+/// What the clients for Python and Node.js can both do.
+const PRODUCING: [&str; 7] = [
+    "send",
+    "async",
+    "fifo",
+    "delay",
+    "priority",
+    "transactions",
+    "refused",
+];
+const CONSUMING: [&str; 4] = ["simple", "push", "dead-letter", "ordered"];
+const DEAD_LETTERS: [&str; 2] = ["dead-letter", "ordered"];
+
 #[test]
 fn python_producers() -> Result<()> {
-    let cases = [
-        "send",
-        "async",
-        "fifo",
-        "delay",
-        "priority",
-        "transactions",
-        "refused",
-    ];
-    producers("python", installed::python, &cases)
+    producers("python", installed::python, &PRODUCING)
 }
 
 #[test]
 fn node_producers() -> Result<()> {
-    let cases = [
-        "send",
-        "async",
-        "fifo",
-        "delay",
-        "priority",
-        "transactions",
-        "refused",
-    ];
-    producers("node", installed::node, &cases)
+    producers("node", installed::node, &PRODUCING)
 }
 
 #[test]
@@ -199,22 +174,12 @@ fn producers(language: &str, program: impl Fn() -> Result<Option<Program>>, case
 
 #[test]
 fn python_consumers() -> Result<()> {
-    consumers(
-        "python",
-        installed::python,
-        &["simple", "push", "dead-letter", "ordered"],
-        &["dead-letter", "ordered"],
-    )
+    consumers("python", installed::python, &CONSUMING, &DEAD_LETTERS)
 }
 
 #[test]
 fn node_consumers() -> Result<()> {
-    consumers(
-        "node",
-        installed::node,
-        &["simple", "push", "dead-letter", "ordered"],
-        &["dead-letter", "ordered"],
-    )
+    consumers("node", installed::node, &CONSUMING, &DEAD_LETTERS)
 }
 
 /// This client has no push consumer.

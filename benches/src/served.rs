@@ -121,11 +121,23 @@ impl Served {
     /// # Errors
     /// If it is gone.
     pub fn resident_bytes(&self) -> Outcome<u64> {
+        self.memory_bytes("VmRSS:")
+    }
+
+    /// Memory that is the process's own: not the files that it has mapped.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn anonymous_bytes(&self) -> Outcome<u64> {
+        self.memory_bytes("RssAnon:")
+    }
+
+    fn memory_bytes(&self, name: &str) -> Outcome<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         let kib: u64 = line
             .and_then(|line| line.split_whitespace().nth(1))
-            .ok_or("the process has no VmRSS")?
+            .ok_or_else(|| format!("the process has no {name}"))?
             .parse()?;
         Ok(kib * 1024)
     }

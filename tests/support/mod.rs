@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) mod broker;
 pub(crate) mod installed;
 pub(crate) mod programs;
+pub(crate) mod survive;
 pub(crate) mod wire;
 
 /// Ports of a name server, a broker and its gRPC endpoint that were free a moment ago.

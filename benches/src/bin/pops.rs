@@ -9,22 +9,18 @@
 //! `pops KOUROU [OUT [SECONDS]]` is that without building; `pops --at HOST:PORT [SECONDS]` is the last of them at any RocketMQ broker,
 //! on topics of its own.
 
-use std::error::Error;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command as Process, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use kourou_benches::served::{Outcome, Served};
 use kourou_proto::body::{AckBits, BatchAck, BatchAckRequest};
 use kourou_proto::message::stored::StoredMessage;
 use kourou_proto::remoting::request::{CreateTopicHeader, PopMessageHeader, SendMessageHeader, SendNames};
 use kourou_proto::remoting::response::PopMessageResponse;
 use kourou_proto::{Command, HeaderFields, RequestCode, ResponseCode};
 use kourou_remoting::client::Link;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const OUT: u64 = 1_000_000;
 const SECONDS: u64 = 10;
@@ -53,80 +49,17 @@ fn main() -> Outcome<()> {
             runtime.block_on(rate(address, number(2, SECONDS)?))
         }
         Some(binary) => {
-            let broker = Broker::start(Path::new(binary))?;
+            let binary = Path::new(binary);
+            // Beside the binary: the system's temporary folder may be in memory.
+            let broker = Served::start(binary, binary.parent().ok_or("the binary is in no folder")?)?;
+            let address = broker.address.to_string();
             let (out, seconds) = (number(1, OUT)?, number(2, SECONDS)?);
             runtime.block_on(async {
-                rate(&broker.address, seconds).await?;
-                lateness(&broker.address, seconds).await?;
+                rate(&address, seconds).await?;
+                lateness(&address, seconds).await?;
                 memory(&broker, out).await
             })
         }
-    }
-}
-
-/// The broker, killed when dropped.
-struct Broker {
-    child: Child,
-    address: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // Both fail only if it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Broker {
-    fn start(binary: &Path) -> Outcome<Self> {
-        // Beside the binary: the system's temporary folder may be in memory.
-        let beside = binary.parent().ok_or("the binary is in no folder")?;
-        let folder = tempfile::tempdir_in(beside)?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Process::new(binary)
-            .arg("--data")
-            .arg(folder.path())
-            .args([
-                "--namesrv-port",
-                "0",
-                "--grpc-port",
-                "0",
-                "--http-port",
-                "0",
-                "--quic-port",
-                "0",
-            ])
-            .args(["--broker-port", &port.to_string(), "--log", "warn"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let broker = Self {
-            child,
-            address: address.to_string(),
-            _folder: folder,
-        };
-        let begin = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            if begin.elapsed() > LIMIT {
-                return Err(format!("{} does not listen on {address}", binary.display()).into());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(broker)
-    }
-
-    /// Memory that is the process's own: not the files that it has mapped.
-    fn anonymous_bytes(&self) -> Outcome<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("RssAnon:"));
-        let kib: u64 = line
-            .and_then(|line| line.split_whitespace().nth(1))
-            .ok_or("the process has no RssAnon")?
-            .parse()?;
-        Ok(kib * 1024)
     }
 }
 
@@ -417,17 +350,18 @@ async fn lateness(address: &str, seconds: u64) -> Outcome<()> {
     Ok(())
 }
 
-async fn memory(broker: &Broker, out: u64) -> Outcome<()> {
+async fn memory(broker: &Served, out: u64) -> Outcome<()> {
+    let address = broker.address.to_string();
     let topic = "pops_memory";
-    make_topic(&Link::connect(&broker.address).await?, topic).await?;
-    fill(&broker.address, topic, out).await?;
+    make_topic(&Link::connect(&address).await?, topic).await?;
+    fill(&address, topic, out).await?;
     // Until memory that a burst needed has been given back.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let before = broker.anonymous_bytes()?;
     let popped = Arc::new(AtomicU64::new(0));
     let mut tasks = Vec::new();
     for _ in 0..CONNECTIONS / 2 {
-        let link = Link::connect(&broker.address).await?;
+        let link = Link::connect(&address).await?;
         let popped = popped.clone();
         tasks.push(tokio::spawn(async move {
             while popped.load(Ordering::Relaxed) < out {

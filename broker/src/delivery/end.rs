@@ -224,11 +224,7 @@ impl Broker {
         invisible_ms: i64,
         done: impl FnOnce(Result<Changed, DeliveryError>) + Send + 'static,
     ) {
-        let max_ms = self.options.limits.invisible_max_ms;
-        if !(0..=max_ms).contains(&invisible_ms) {
-            return done(Err(DeliveryError::Invisible { invisible_ms, max_ms }));
-        }
-        let (queue_id, offset) = match self.check_handle(handle, false) {
+        let (queue_id, offset) = match self.check_new_time(handle, invisible_ms) {
             Ok(place) => place,
             Err(error) => return done(Err(error)),
         };
@@ -272,11 +268,7 @@ impl Broker {
             // In order a handle is kept in any case.
             return self.change_invisible(handle, invisible_ms, |changed| done(changed.map(|_| ())));
         }
-        let max_ms = self.options.limits.invisible_max_ms;
-        if !(0..=max_ms).contains(&invisible_ms) {
-            return done(Err(DeliveryError::Invisible { invisible_ms, max_ms }));
-        }
-        let (queue_id, offset) = match self.check_handle(handle, false) {
+        let (queue_id, offset) = match self.check_new_time(handle, invisible_ms) {
             Ok(place) => place,
             Err(error) => return done(Err(error)),
         };
@@ -328,6 +320,15 @@ impl Broker {
             };
             done(appended.map(|_| changed).map_err(DeliveryError::Store));
         });
+    }
+
+    /// What a handle names, for whom a new time is asked that may be given.
+    fn check_new_time(&self, handle: &Handle, invisible_ms: i64) -> Result<(u32, u64), DeliveryError> {
+        let max_ms = self.options.limits.invisible_max_ms;
+        if !(0..=max_ms).contains(&invisible_ms) {
+            return Err(DeliveryError::Invisible { invisible_ms, max_ms });
+        }
+        self.check_handle(handle, false)
     }
 
     /// The queue and the offset of a handle, if there are such. An acknowledgement may name the offset behind the last.
