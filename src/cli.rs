@@ -184,7 +184,7 @@ pub(crate) enum Topic {
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
         queues: u32,
         /// The kind of messages it takes; clients of RocketMQ 5 send no other, and without it only normal ones
-        #[arg(long = "type", value_name = "TYPE", value_parser = ["NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED"], ignore_case = true)]
+        #[arg(long = "type", value_name = "TYPE", value_parser = ["NORMAL", "FIFO", "DELAY", "TRANSACTION", "PRIORITY", "MIXED"], ignore_case = true)]
         message_type: Option<String>,
         #[command(flatten)]
         target: Target,
