@@ -8,6 +8,7 @@ use super::{RequestMode, RequestModeConfig};
 use crate::broker::Broker;
 use crate::client::MessageModel;
 use crate::name;
+use crate::topic::perm;
 
 /// How queues are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,15 +131,14 @@ impl Broker {
         }
         members.sort_unstable();
         let strategy = request.strategy.ok_or(AssignError::UnknownStrategy)?;
-        let Some(at) = members.iter().position(|id| **id == *request.client_id) else {
-            return Ok(Assigned {
-                mode: config.mode,
-                queues: Vec::new(),
-            });
-        };
-        let queues = match config.mode {
-            RequestMode::Pull => pick(&queues, strategy.share(at, members.len(), queues.len())),
-            RequestMode::Pop => share_pop(&queues, at, members.len(), strategy, config.pop_share_queues),
+        // One that has not told yet that it is a member has none, but for those that are shared by all.
+        let at = members.iter().position(|id| **id == *request.client_id);
+        let queues = match (config.mode, at) {
+            (RequestMode::Pull, Some(at)) => pick(&queues, strategy.share(at, members.len(), queues.len())),
+            (RequestMode::Pull, None) => Vec::new(),
+            (RequestMode::Pop, at) => {
+                share_pop(&queues, at, members.len(), strategy, config.pop_share_queues)
+            }
         };
         Ok(Assigned {
             mode: config.mode,
@@ -161,10 +161,13 @@ impl Broker {
         }
     }
 
-    /// The queues of a topic on this broker.
+    /// The queues of a topic on this broker; none if they are not to be read.
     pub fn queues_here(&self, topic: &str) -> Vec<AssignedQueue> {
         let name: Arc<str> = self.options.broker_name.as_str().into();
-        let queues = self.topic(topic).map_or(0, |config| config.read_queues);
+        let queues = self
+            .topic(topic)
+            .filter(|config| perm::is_readable(config.perm) && perm::is_readable(self.options.perm))
+            .map_or(0, |config| config.read_queues);
         (0..queues)
             .map(|queue_id| AssignedQueue {
                 broker_name: name.clone(),
@@ -183,19 +186,36 @@ fn pick(queues: &[AssignedQueue], numbers: Vec<usize>) -> Vec<AssignedQueue> {
 
 fn share_pop(
     queues: &[AssignedQueue],
-    at: usize,
+    at: Option<usize>,
     members: usize,
     strategy: ShareStrategy,
     share: i32,
 ) -> Vec<AssignedQueue> {
     let neighbours = usize::try_from(share).unwrap_or(0);
-    let mut shared = if neighbours == 0 || neighbours + 1 >= members {
+    let mut shared: Vec<_> = if neighbours == 0 || neighbours + 1 >= members {
         let any = queues.iter().map(|queue| AssignedQueue {
             queue_id: None,
             ..queue.clone()
         });
         any.collect()
-    } else if members <= queues.len() {
+    } else if let Some(at) = at {
+        share_with(neighbours, queues, at, members, strategy)
+    } else {
+        Vec::new()
+    };
+    shared.sort_unstable();
+    shared.dedup();
+    shared
+}
+
+fn share_with(
+    neighbours: usize,
+    queues: &[AssignedQueue],
+    at: usize,
+    members: usize,
+    strategy: ShareStrategy,
+) -> Vec<AssignedQueue> {
+    if members <= queues.len() {
         let numbers = (at..=at + neighbours)
             .flat_map(|member| strategy.share(member % members, members, queues.len()))
             .collect();
@@ -203,10 +223,7 @@ fn share_pop(
     } else {
         // So that each has one.
         pick(queues, vec![at % queues.len()])
-    };
-    shared.sort_unstable();
-    shared.dedup();
-    shared
+    }
 }
 
 #[cfg(test)]
@@ -246,10 +263,14 @@ mod tests {
     fn by_pop_neighbours_share() {
         let ids = |shared: Vec<AssignedQueue>| shared.iter().map(|one| one.queue_id).collect::<Vec<_>>();
         let average = ShareStrategy::Average;
-        for share in [-1, 0, 2, 9] {
-            assert_eq!(ids(share_pop(&queues(4), 1, 3, average, share)), [None]);
+        for (share, at) in [(-1, Some(1)), (0, Some(1)), (2, Some(1)), (9, Some(1)), (0, None)] {
+            assert_eq!(ids(share_pop(&queues(4), at, 3, average, share)), [None]);
         }
-        assert_eq!(ids(share_pop(&queues(4), 3, 4, average, 1)), [Some(0), Some(3)]);
-        assert_eq!(ids(share_pop(&queues(2), 3, 4, average, 1)), [Some(1)]);
+        assert_eq!(
+            ids(share_pop(&queues(4), Some(3), 4, average, 1)),
+            [Some(0), Some(3)]
+        );
+        assert_eq!(ids(share_pop(&queues(2), Some(3), 4, average, 1)), [Some(1)]);
+        assert_eq!(ids(share_pop(&queues(4), None, 4, average, 1)), []);
     }
 }

@@ -31,16 +31,21 @@ impl Broker {
         // Without a fingerprint the answer has always been yes.
         let mut subscriptions_changed = data.fingerprint == 0;
         for consumer in &data.consumers {
-            if data.without_subscriptions {
-                let known =
-                    self.clients
-                        .refresh_consumer(&consumer.group, data.fingerprint, channel.id(), now_ms);
-                subscriptions_changed |= !known;
-                continue;
-            }
             let Some(config) = self.group_in_use(&consumer.group) else {
+                // In full it is passed over.
+                subscriptions_changed |= data.without_subscriptions;
                 continue;
             };
+            if data.without_subscriptions {
+                // What a client sends that has lost its connection. As long as it is no member it would share no queues.
+                let client = client.clone();
+                let (known, membership) =
+                    self.clients
+                        .register_consumer_in_short(consumer, data.fingerprint, client);
+                subscriptions_changed |= !known;
+                self.tell_members(&consumer.group, membership);
+                continue;
+            }
             self.make_retry_topic(&consumer.group, config.retry_queues, consumer.unit_mode);
             subscriptions_changed |= self.clients.fingerprint(&consumer.group) != Some(data.fingerprint);
             let membership = self

@@ -158,16 +158,37 @@ impl ClientRegistry {
         fingerprint: i32,
         client: Client,
     ) -> Membership {
-        let channel_id = client.channel.id();
         let mut shard = self.shard(&data.group).write();
         let name = key(&shard, &data.group);
         let group = shard.entry(name.clone()).or_default();
+        group.fingerprint = fingerprint;
+        let is_new = self.join(group, name, data, client);
+        let changed = group.subscribe(&data.subscriptions) || is_new;
+        group.membership(changed)
+    }
+
+    /// Takes in a heartbeat that leaves subscriptions out: its client is a member, and what the group subscribes to stays as it is.
+    /// Tells besides whether the group is known with that fingerprint; if not, the client is to tell everything.
+    pub(crate) fn register_consumer_in_short(
+        &self,
+        data: &ConsumerData,
+        fingerprint: i32,
+        client: Client,
+    ) -> (bool, Membership) {
+        let mut shard = self.shard(&data.group).write();
+        let name = key(&shard, &data.group);
+        let group = shard.entry(name.clone()).or_default();
+        let is_new = self.join(group, name, data, client);
+        (group.fingerprint == fingerprint, group.membership(is_new))
+    }
+
+    /// Makes a client a member, or keeps it one; whether its channel was none.
+    fn join(&self, group: &mut ConsumerGroup, name: Arc<str>, data: &ConsumerData, client: Client) -> bool {
+        let channel_id = client.channel.id();
         group.consume_type = data.consume_type;
         group.message_model = data.message_model;
         group.consume_from_where = data.consume_from_where;
-        group.fingerprint = fingerprint;
         let is_new = group.clients.insert(channel_id, client).is_none();
-        let changed = group.subscribe(&data.subscriptions) || is_new;
         if is_new {
             self.channels
                 .lock()
@@ -176,26 +197,7 @@ impl ClientRegistry {
                 .consumers
                 .insert(name);
         }
-        group.membership(changed)
-    }
-
-    /// Takes in a heartbeat that leaves subscriptions out; whether the group is known with that fingerprint.
-    pub(crate) fn refresh_consumer(
-        &self,
-        group: &str,
-        fingerprint: i32,
-        channel_id: u64,
-        now_ms: i64,
-    ) -> bool {
-        let mut shard = self.shard(group).write();
-        let Some(group) = shard.get_mut(group) else {
-            return false;
-        };
-        let Some(client) = group.clients.get_mut(&channel_id) else {
-            return false;
-        };
-        client.last_heard_ms = now_ms;
-        group.fingerprint == fingerprint
+        is_new
     }
 
     /// The fingerprint of the last full heartbeat for a group.

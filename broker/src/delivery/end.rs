@@ -304,7 +304,8 @@ impl Broker {
         let pop_ms = handle.pop_ms;
         match self.speak_in_order(handle, key, &[offset]) {
             Ok(true) => {}
-            Ok(false) => return done(Err(not_out(handle))),
+            // Of what was not given there is nothing to change, as of what is not out any more.
+            Ok(false) | Err(DeliveryError::NotGiven { .. }) => return done(Err(not_out(handle))),
             Err(error) => return done(Err(error)),
         }
         let payload = record::changed_in_order(key, offset, pop_ms, due_ms);

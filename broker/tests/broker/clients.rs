@@ -177,6 +177,36 @@ fn fingerprints_spare_the_subscriptions() {
 }
 
 #[test]
+fn a_client_that_reconnects_with_a_short_heartbeat_is_a_member() {
+    let rig = Rig::new();
+    let full = HeartbeatData {
+        fingerprint: 7,
+        ..heartbeat("a", "g", &[subscription("orders", &[], 1)])
+    };
+    let short = HeartbeatData {
+        without_subscriptions: true,
+        ..full.clone()
+    };
+    let other = Channel::new(9);
+    rig.beat(&other, &heartbeat("b", "g", &[subscription("orders", &[], 1)]));
+    rig.beat(&Channel::new(1), &full);
+    rig.broker.channel_closed(1);
+    assert_eq!(ids(&rig), ["b"]);
+    other.take_notified();
+
+    assert!(!rig.beat(&Channel::new(2), &short), "the group is known as it is");
+    assert_eq!(ids(&rig), ["a", "b"]);
+    assert_eq!(other.take_notified(), ["g"]);
+    assert!(rig.broker.subscription("g", "orders").is_some());
+
+    // After a restart nobody is known: a member all the same, and told to tell everything.
+    let rig = Rig::new();
+    assert!(rig.beat(&Channel::new(3), &short));
+    assert_eq!(ids(&rig), ["a"]);
+    assert!(rig.beat(&Channel::new(3), &full) && !rig.beat(&Channel::new(3), &short));
+}
+
+#[test]
 fn a_client_names_so_many_producer_groups_and_no_more() {
     let rig = Rig::with(|options, _| options.limits.producer_groups_max = 2);
     let data = HeartbeatData {

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use kourou_broker::topic::{TopicConfig, perm};
 use kourou_engine::record::RecordView;
 use kourou_proto::body::{
     AckBits, BatchAck, BatchAckRequest, MessageRequestMode, MessageRequestModeTable, QueryAssignmentRequest,
@@ -375,6 +376,18 @@ async fn queues_are_shared_out_by_pull_or_by_pop() {
         assert_eq!(answer.response_code(), code, "{topic}");
     }
     assert_eq!(ask("T", "c2").await, Some(vec![(-1, MessageRequestMode::Pop)]));
+    // One that is back before it has told that it is a member: nothing would stop it from popping.
+    assert_eq!(
+        ask("T", "stranger").await,
+        Some(vec![(-1, MessageRequestMode::Pop)])
+    );
+    let mut config = TopicConfig::new("T", 4);
+    config.perm = perm::WRITE;
+    let (told, made) = tokio::sync::oneshot::channel();
+    node.broker
+        .put_topic(config, move |stored| told.send(stored).unwrap());
+    made.await.unwrap().unwrap();
+    assert_eq!(ask("T", "c2").await, None, "the topic is not to be read");
     let all = link
         .call(
             Command::request(RequestCode::GET_ALL_MESSAGE_REQUEST_MODE, 0),
