@@ -254,7 +254,7 @@ fn rounds(run: impl Fn(&Round) -> Result<()>) -> Result<()> {
     let folder = fresh_folder("grpc")?;
     let ports = Ports::free()?;
     let kourou = Kourou::start_ready(folder.path(), ports, &["--transaction-timeout-ms", "1000"])?;
-    for round in 0..number_from_env("KOUROU_CLIENT_ROUNDS", 1)? {
+    for round in 0..number_from_env("KOUROU_GRPC_ROUNDS", 1)? {
         let result = run(&Round {
             ports,
             suffix: format!("r{round}"),
