@@ -8,7 +8,7 @@ use std::process::{Child, Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use kourou_proto::remoting::request::CreateTopicHeader;
+use kourou_proto::remoting::request::{CreateTopicHeader, PullMessageHeader};
 use kourou_proto::{Command, FrameDecoder, RequestCode, ResponseCode};
 
 /// What a measurement comes to, or why there is none.
@@ -156,6 +156,48 @@ impl Served {
             .zip(field(12))
             .map(|(user, system)| user + system)
             .ok_or("an unreadable stat")?)
+    }
+}
+
+/// What a pull that may be held asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldPull<'a> {
+    /// The consumer group.
+    pub group: &'a str,
+    /// The topic.
+    pub topic: &'a str,
+    /// The queue.
+    pub queue_id: i32,
+    /// The first offset that is wanted.
+    pub offset: i64,
+    /// For how long it may be held.
+    pub hold_ms: i64,
+    /// The request's number on its connection.
+    pub opaque: i32,
+}
+
+impl HeldPull<'_> {
+    /// The request. It brings its subscription with it, to everything.
+    pub fn request(&self) -> Command {
+        let header = PullMessageHeader {
+            consumer_group: self.group,
+            topic: self.topic,
+            queue_id: self.queue_id,
+            queue_offset: self.offset,
+            max_msg_nums: 32,
+            // It may be held, and has a subscription.
+            sys_flag: 2 | 4,
+            commit_offset: 0,
+            suspend_timeout_ms: self.hold_ms,
+            subscription: Some("*"),
+            sub_version: 0,
+            expression_type: Some("TAG"),
+            max_msg_bytes: None,
+            request_source: None,
+            proxy_forward_client_id: None,
+            broker_name: None,
+        };
+        Command::request(RequestCode::PULL_MESSAGE, self.opaque).with_fields(&header)
     }
 }
 

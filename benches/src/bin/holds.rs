@@ -13,9 +13,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use kourou_benches::served::{Outcome, Served};
-use kourou_proto::remoting::request::PullMessageHeader;
-use kourou_proto::{Command, RequestCode};
+use kourou_benches::served::{HeldPull, Outcome, Served};
+use kourou_proto::Command;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 const POLLS: usize = 10_000;
@@ -125,23 +124,13 @@ fn measure(binary: &Path, polls: usize, connections: usize) -> Outcome<bool> {
 /// A pull of a consumer that has all there is, and may be held.
 fn pull(at: usize) -> Command {
     let number = i32::try_from(at).unwrap_or(i32::MAX);
-    let header = PullMessageHeader {
-        consumer_group: "idlers",
+    let pull = HeldPull {
+        group: "idlers",
         topic: "idle",
         queue_id: number % QUEUES,
-        queue_offset: 0,
-        max_msg_nums: 32,
-        // It may be held, and brings its subscription with it.
-        sys_flag: 2 | 4,
-        commit_offset: 0,
-        suspend_timeout_ms: HOLD_MS,
-        subscription: Some("*"),
-        sub_version: 0,
-        expression_type: Some("TAG"),
-        max_msg_bytes: None,
-        request_source: None,
-        proxy_forward_client_id: None,
-        broker_name: None,
+        offset: 0,
+        hold_ms: HOLD_MS,
+        opaque: number,
     };
-    Command::request(RequestCode::PULL_MESSAGE, number).with_fields(&header)
+    pull.request()
 }

@@ -11,9 +11,9 @@ use std::process::{Command as Process, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kourou_benches::served::{Caller, Outcome, Served};
+use kourou_benches::served::{Caller, HeldPull, Outcome, Served};
 use kourou_engine::record::RecordView;
-use kourou_proto::remoting::request::{PullMessageHeader, SendMessageHeader, SendNames};
+use kourou_proto::remoting::request::{SendMessageHeader, SendNames};
 use kourou_proto::{Command, RequestCode, ResponseCode};
 
 const TIMERS: u64 = 1_000_000;
@@ -241,25 +241,15 @@ fn timer(topic: &str, number: u64, due_ms: i64) -> Command {
 }
 
 fn pull(topic: &str, offset: i64) -> Command {
-    let header = PullMessageHeader {
-        consumer_group: "timers",
+    let pull = HeldPull {
+        group: "timers",
         topic,
         queue_id: 0,
-        queue_offset: offset,
-        max_msg_nums: 32,
-        // It may be held, and brings its subscription with it.
-        sys_flag: 2 | 4,
-        commit_offset: 0,
-        suspend_timeout_ms: 15_000,
-        subscription: Some("*"),
-        sub_version: 0,
-        expression_type: Some("TAG"),
-        max_msg_bytes: None,
-        request_source: None,
-        proxy_forward_client_id: None,
-        broker_name: None,
+        offset,
+        hold_ms: 15_000,
+        opaque: 1,
     };
-    Command::request(RequestCode::PULL_MESSAGE, 1).with_fields(&header)
+    pull.request()
 }
 
 /// Durable sends a second.

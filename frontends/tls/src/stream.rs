@@ -61,18 +61,6 @@ impl Stream {
         })
     }
 
-    /// A connection that is taken as it is.
-    #[must_use]
-    pub fn plain(tcp: TcpStream) -> Self {
-        Self(State::Plain(tcp))
-    }
-
-    /// Whether what it carries is encrypted, as far as is known.
-    #[must_use]
-    pub fn is_encrypted(&self) -> bool {
-        matches!(self.0, State::Encrypted(_))
-    }
-
     /// Ready once the connection is plain or encrypted: then with that connection.
     fn poll_decided(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Decided<'_>>> {
         while !matches!(self.0, State::Plain(_) | State::Encrypted(_)) {
