@@ -245,6 +245,60 @@ fn a_failed_sync_stops_a_relaxed_log() {
         .unwrap();
 }
 
+/// A group's write fails, and what it wrote can be read all the same, as a page cache or a disk's own memory shows it. Whoever restarts
+/// then must not build on it: it is written again before anything is kept behind it.
+#[test]
+fn what_a_failed_write_left_in_memory_is_written_again() {
+    for relaxed in [false, true] {
+        let options = || Options {
+            flush: if relaxed {
+                kourou_engine::Flush::Relaxed
+            } else {
+                kourou_engine::Flush::Durable
+            },
+            ..small()
+        };
+        let mut disk = SimDisk::new();
+        let mut kept = Vec::new();
+        let mut next = 0;
+        for _ in 0..3 {
+            let store = Store::open(&disk, options()).unwrap();
+            for _ in 0..3 {
+                store
+                    .engine
+                    .append_blocking(message("orders", 0, next, 3000))
+                    .unwrap();
+                kept.push(next);
+                next += 1;
+            }
+            disk.fail_sync_once_dropping(disk.operations());
+            if relaxed {
+                store.engine.close().unwrap_err();
+            } else {
+                let error = store
+                    .engine
+                    .append_blocking(message("orders", 0, next, 3000))
+                    .unwrap_err();
+                assert!(matches!(error, AppendError::Stopped(_)), "{error}");
+                // It may be there, as nobody was told that it is not; and here it can be read.
+                kept.push(next);
+                next += 1;
+            }
+            disk = disk.after_kill();
+        }
+        let store = Store::open(&disk, options()).unwrap();
+        assert_eq!(store.messages()[&("orders".into(), 0)], kept);
+        drop(store);
+        // What an open has shown is durable.
+        let store = Store::open(&disk.after_power_cut(Survivors::None), options()).unwrap();
+        assert_eq!(
+            store.messages()[&("orders".into(), 0)],
+            kept,
+            "relaxed: {relaxed}"
+        );
+    }
+}
+
 /// A full disk refuses messages, takes state records from its reserve, serves reads, and recovers by itself.
 #[test]
 fn a_full_disk_is_not_the_end() {

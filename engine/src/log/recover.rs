@@ -7,8 +7,10 @@
 //!    So a whole group mark, or a segment with records, behind that place means damage, which is reported and left alone.
 //!    (A relaxed life may lose anything that was not synced, in any order; there the first gap is the end.)
 //!    If the place is in a batch, the end is where that begins: its records are in the log all or not at all.
-//! 5. What was found is synced, since from now on it counts as durable. What is left of a torn group is overwritten with zeros before anything is appended, so that it can never be taken for
-//!    a later group.
+//! 5. What was found is made durable, since from now on it counts as that. A sync does not suffice: after one that failed the kernel
+//!    shows what it never wrote, and has nothing left to write. So what may be meant, the last group, is written once more.
+//! 6. What is left of a torn group is overwritten with zeros before anything is appended, so that it can never be taken for a later
+//!    group.
 
 use std::io;
 use std::path::Path;
@@ -21,14 +23,17 @@ use crate::index::file::Sealed;
 use crate::index::{
     Frozen, KeyEntry, LastKey, LiveKeys, NewKeys, QueueIndex, QueueKey, QueueNo, SegmentIndex, Slot, file,
 };
-use crate::limits::APPEND_SIZE_BYTES_MAX;
-use crate::log::mark::MARK_SIZE_BYTES;
+use crate::limits::{APPEND_SIZE_BYTES_MAX, BLANK_SIZE_BYTES};
+use crate::log::mark::{Begins, MARK_SIZE_BYTES};
 use crate::options::Flush;
 use crate::record::RecordView;
 use crate::segment::{self, Segment};
 use crate::store::Layout;
 use crate::view::View;
 use crate::view::checkpoint::{Checkpoint, Keys};
+
+/// How much is written again at a time.
+const KEEP_WRITE_BYTES: usize = 1 << 20;
 
 /// What an open found, for the log and for people.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -140,6 +145,7 @@ pub(crate) fn recover(
         relaxed: checkpoint.flush == Flush::Relaxed,
         last_store_ms: checkpoint.last_store_ms,
         epoch: checkpoint.epoch,
+        last_group: checkpoint.position,
         report,
     };
     let (replay, tail) = replay.run(&segments, checkpoint.position)?;
@@ -416,6 +422,8 @@ struct Replay<'a> {
     relaxed: bool,
     last_store_ms: i64,
     epoch: u64,
+    /// Where the newest group begins, of those that were taken in.
+    last_group: u64,
     report: Recovery,
 }
 
@@ -426,12 +434,8 @@ impl Replay<'_> {
         let live = segments.partition_point(|segment| segment.start + self.segment_size_bytes <= position);
         for (at, segment) in segments.iter().enumerate().skip(live) {
             let (end, blank) = self.segment(segment, position)?;
-            // What a life before this one wrote may still be in the page cache only: a relaxed one, or one that was killed
-            // between a write and its sync. From here on it counts as durable, so it has to be.
-            segment
-                .file
-                .sync()
-                .map_err(OpenError::io("sync", &segment.path))?;
+            self.keep(segment, position, end, blank)
+                .map_err(OpenError::io("write the end of", &segment.path))?;
             if blank {
                 let frozen = self.index.freeze(segment.start, end);
                 self.index.order(&frozen);
@@ -466,6 +470,9 @@ impl Replay<'_> {
                 Found::Mark(mark) => match scanner.broken_after(mark, segment_end).map_err(read)? {
                     None => {
                         self.epoch = self.epoch.max(mark.epoch);
+                        if matches!(mark.begins, Begins::Group) {
+                            self.last_group = position;
+                        }
                         position += MARK_SIZE_BYTES;
                         self.report.replayed_bytes += MARK_SIZE_BYTES;
                         continue;
@@ -515,6 +522,37 @@ impl Replay<'_> {
         self.last_store_ms = self.last_store_ms.max(record.store_ms());
         self.view.apply(record);
         Ok(())
+    }
+
+    /// Makes what was taken in from `begin` to `end` durable, with the blank that may follow.
+    ///
+    /// What a life before this one wrote may be in the page cache only: a relaxed one, one that was killed between a write and its
+    /// sync, or one whose sync failed. In the last case the pages count as clean, so that they are written again: as they are, so
+    /// that it does not matter where a crash ends that. Of a durable life only the last group can be meant, as it ends with a failure.
+    fn keep(&self, segment: &Segment, begin: u64, end: u64, blank: bool) -> io::Result<()> {
+        if begin == end && !blank {
+            return Ok(());
+        }
+        let from = if self.relaxed {
+            begin
+        } else {
+            self.last_group.max(begin)
+        };
+        let block = BLOCK_SIZE_BYTES as u64;
+        let mut at = segment.offset(from) / block * block;
+        let file_end = segment.file.size_bytes()?;
+        let to = (segment.offset(end) + BLANK_SIZE_BYTES)
+            .next_multiple_of(block)
+            .min(file_end);
+        let mut bytes = vec![0; KEEP_WRITE_BYTES];
+        while at < to {
+            let count = (to - at).min(KEEP_WRITE_BYTES as u64);
+            let bytes = &mut bytes[..count as usize];
+            segment.file.read_at(bytes, at)?;
+            segment.file.write_at(bytes, at)?;
+            at += count;
+        }
+        segment.file.sync()
     }
 
     /// Overwrites with zeros what a torn group left behind `position`.

@@ -23,7 +23,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{BLOCK_SIZE_BYTES, Disk, DiskFile, OpenMode};
 use crate::fields::{Fields, Short};
 use crate::index::{KeyEntry, LastKey, QueueName, QueueRecord, Run, Slot};
 use crate::limits::CHECKPOINT_WRITE_BYTES;
@@ -221,8 +221,11 @@ impl Checkpoint {
         // a damaged one, and the other file is there.
         let mut at = 0;
         for step in self.encode().chunks(CHECKPOINT_WRITE_BYTES) {
-            file.write_at(step, at)?;
-            file.sync()?;
+            let outcome = file.write_at(step, at).and_then(|()| file.sync());
+            if outcome.is_err() {
+                spoil(file.as_ref());
+                return outcome;
+            }
             at += step.len() as u64;
         }
         if is_new { disk.sync_dir(dir) } else { Ok(()) }
@@ -233,10 +236,11 @@ impl Checkpoint {
         dir.join(NAMES[usize::from(self.serial % 2 == 1)])
     }
 
-    /// The newest checkpoint that checks out. A damaged one is told in the log and passed over.
+    /// The newest checkpoint that checks out. A damaged one is told in the log and passed over. What is returned is durable: the next one
+    /// is written over the other, and until that is whole there is only this.
     ///
     /// # Errors
-    /// Whatever the disk says to reading, with the file.
+    /// Whatever the disk says to reading and syncing, with the file.
     pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, (PathBuf, io::Error)> {
         let mut newest: Option<Self> = None;
         for name in NAMES {
@@ -258,7 +262,23 @@ impl Checkpoint {
                 Err(reason) => tracing::warn!(file = %path.display(), reason, "passing over a checkpoint"),
             }
         }
+        if let Some(newest) = &newest {
+            // Whoever wrote it may have been killed before the sync.
+            let path = newest.path(dir);
+            let synced = disk
+                .open(&path, OpenMode::ReadWrite)
+                .and_then(|file| file.sync().inspect_err(|_| spoil(file.as_ref())));
+            synced.map_err(|error| (path, error))?;
+        }
         Ok(newest)
+    }
+}
+
+/// Takes from a checkpoint whose sync failed what makes it one: it may be whole in the page cache and on no disk, and the next start would
+/// believe it.
+fn spoil(file: &dyn DiskFile) {
+    if let Err(error) = file.write_at(&[0; BLOCK_SIZE_BYTES], 0) {
+        tracing::warn!(%error, "a checkpoint that is not durable cannot be taken back");
     }
 }
 
@@ -297,8 +317,8 @@ fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
+    use crate::disk::sim::{SimDisk, Survivors, Tear};
 
     fn sample() -> Checkpoint {
         let slot = Slot::new(77, 5, 100, -1).spanning(true);
@@ -374,5 +394,36 @@ mod tests {
         }
         let longer = [clean.as_slice(), b"left over"].concat();
         assert_eq!(Checkpoint::decode(&longer), Ok(sample()));
+    }
+
+    /// The next one is written over the older file, so the newer must be on the disk by then, and not only in the page cache.
+    #[test]
+    fn what_is_not_durable_is_never_the_newest() {
+        let dir = Path::new("/store");
+        for killed_before_its_sync in [true, false] {
+            let disk = SimDisk::new();
+            disk.create_dir_all(dir).unwrap();
+            let [third, fourth, fifth] = [3, 4, 5].map(|serial| Checkpoint { serial, ..sample() });
+            third.write(&disk, dir).unwrap();
+            // The operations of a first write: create, write, sync.
+            let sync = disk.operations() + 2;
+            if killed_before_its_sync {
+                disk.crash_at(sync, Tear::None);
+            } else {
+                disk.fail_sync_once_dropping(sync);
+            }
+            fourth.write(&disk, dir).unwrap_err();
+            let disk = disk.after_kill();
+            let newest = Checkpoint::newest(&disk, dir).unwrap().unwrap();
+            let expected = if killed_before_its_sync { &fourth } else { &third };
+            assert_eq!(newest, *expected);
+            // While the next one is written over the other file the power goes.
+            disk.crash_at(disk.operations() + 1, Tear::None);
+            let next = if killed_before_its_sync { fifth } else { fourth };
+            next.write(&disk, dir).unwrap_err();
+            let disk = disk.after_power_cut(Survivors::Random(1));
+            let found = Checkpoint::newest(&disk, dir).unwrap();
+            assert!(found.is_some(), "killed: {killed_before_its_sync}");
+        }
     }
 }

@@ -186,6 +186,11 @@ impl State {
         let (tear, result) = verdict.outcome();
         let position = in_memory(position)?;
         let image = &mut self.file(id)?.image;
+        if let Verdict::Drops = verdict {
+            image.write(bytes, position, Tear::All);
+            image.drop_unsynced();
+            return result;
+        }
         match durability {
             Durability::Durable => image.finish_group(bytes, position, tear),
             Durability::Relaxed => {
