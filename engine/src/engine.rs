@@ -28,6 +28,7 @@ use crate::view::View;
 
 mod completion;
 mod find;
+mod retain;
 
 use completion::Completion;
 pub use find::KeyQuery;
@@ -165,7 +166,7 @@ impl Engine {
             live: Arc::clone(&live),
             zeroed_end,
             tail: recovered.tail,
-            serial: recovered.serial,
+            checkpoints: recovered.checkpoints,
         }));
         let writer = Writer::new(
             Arc::clone(&shared),
@@ -523,8 +524,13 @@ impl Engine {
     pub fn pump(&self) {
         let running = self.inner.running.lock();
         if let Some(Running::Manual) = *running {
-            self.inner.writer.lock().run_pending();
-            self.inner.shared.run_jobs_now();
+            loop {
+                self.inner.writer.lock().run_pending();
+                // They may append.
+                if !self.inner.shared.run_jobs_now() {
+                    break;
+                }
+            }
             self.inner.shared.ahead.run_now();
         }
     }
@@ -575,7 +581,8 @@ impl Engine {
     fn read_bytes(&self, position: u64, size_bytes: usize) -> Result<Bytes, ReadError> {
         let shared = &self.inner.shared;
         let end = shared.durable.position();
-        let outside = ReadError::Outside {
+        // Where the log begins is asked for when it turned out not to have the position: segments expire meanwhile.
+        let outside = || ReadError::Outside {
             position,
             first: self.first_position(),
             end,
@@ -584,11 +591,9 @@ impl Engine {
             .checked_add(size_bytes as u64)
             .is_none_or(|read_end| read_end > end)
         {
-            return Err(outside);
+            return Err(outside());
         }
-        let Some(segment) = shared.segments.find(position) else {
-            return Err(outside);
-        };
+        let segment = shared.segments.find(position).ok_or_else(outside)?;
         segment
             .read(position, size_bytes)
             .map_err(|source| ReadError::Io {
@@ -633,7 +638,10 @@ impl Engine {
             match look_up() {
                 Ok(found) => return Some(found),
                 Err(Damaged { segment_start }) => {
-                    let segment = shared.segments.starting_at(segment_start)?;
+                    let Some(segment) = shared.segments.starting_at(segment_start) else {
+                        // It has expired meanwhile.
+                        continue;
+                    };
                     tracing::warn!(
                         segment_start,
                         "an index file is damaged; making it again from its segment"
@@ -641,7 +649,9 @@ impl Engine {
                     match recover::index_of(&segment, shared.segment_size_bytes) {
                         Ok(frozen) => {
                             let index = recover::write_index(shared.disk.as_ref(), &shared.layout, frozen);
-                            shared.index.replace(index);
+                            if !shared.index.replace(index) {
+                                shared.remove_index(segment_start);
+                            }
                         }
                         Err(error) => {
                             tracing::error!(segment_start, %error, "an index could not be made again");
@@ -670,7 +680,10 @@ impl Drop for Inner {
             self.shared.ahead.close();
             join(ahead);
             self.shared.submit(Job::End);
-            join(jobs);
+            // So may somebody who is asked what may expire.
+            if jobs.thread().id() != std::thread::current().id() {
+                join(jobs);
+            }
         }
     }
 }

@@ -177,6 +177,40 @@ pub enum ReadError {
     },
 }
 
+/// Why no segment was removed. Those that were removed before stay removed.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum ExpireError {
+    /// A write failed, and the log takes nothing until it was opened again; so it gives nothing away either.
+    #[error(transparent)]
+    Stopped(Arc<StopReason>),
+    /// The engine was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The disk failed. It is tried again the next time.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+}
+
+impl ExpireError {
+    /// Wraps an I/O error with what was done to what.
+    pub(crate) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            what,
+            path,
+            source: Arc::new(source),
+        }
+    }
+}
+
 /// Why a close was not clean. Nothing acknowledged is lost: the next open recovers as after a kill.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -33,6 +33,7 @@ pub mod clock;
 pub mod disk;
 mod engine;
 mod error;
+mod expire;
 mod fields;
 mod index;
 pub mod limits;
@@ -46,7 +47,8 @@ mod view;
 mod watermark;
 
 pub use engine::{Engine, Health, KeyQuery};
-pub use error::{AppendError, CloseError, OpenError, ReadError, StopReason};
+pub use error::{AppendError, CloseError, ExpireError, OpenError, ReadError, StopReason};
+pub use expire::{Expired, Expiry, Going, Retention, Why};
 pub use index::{Boundary, IndexEntry, LastKey, QueueRange};
 pub use log::pending::{AppendDone, Appended};
 pub use log::pressure::Pressure;

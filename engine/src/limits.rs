@@ -35,6 +35,12 @@ pub const STATE_RESERVE_BYTES: u64 = 1 << 20;
 /// so that the memory is bounded by this, what one group adds, and the same again while the segment's index file is written.
 pub const LIVE_KEYS_MAX: usize = 8 << 20;
 
+/// Most segments that are removed in one go, as upstream's `deleteFileBatchMax`; the work behind the log waits for it.
+pub const SEGMENTS_EXPIRED_AT_ONCE_MAX: usize = 10;
+
+/// With less than this free, a full disk gives up its oldest segment, see [`crate::Retention::disk_percent_max`].
+pub const FULL_FREE_SIZE_BYTES: u64 = 2 * AHEAD_STEP_BYTES + STATE_RESERVE_BYTES;
+
 /// Bytes that the end-of-segment record needs: total size and magic.
 pub const BLANK_SIZE_BYTES: u64 = 8;
 

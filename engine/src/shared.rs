@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::error::StopReason;
+use crate::expire::Expire;
 use crate::index::{Frozen, QueueIndex};
 use crate::log::pending::{Pending, Shut};
 use crate::log::recover::write_index;
@@ -20,7 +21,7 @@ use crate::segment::Segment;
 use crate::segment::ahead::Ahead;
 use crate::segment::set::SegmentSet;
 use crate::store::Layout;
-use crate::view::checkpoint::{Checkpoint, Keys};
+use crate::view::checkpoint::{Checkpoint, Checkpoints, Keys};
 use crate::view::{LaterState, View};
 use crate::watermark::Watermark;
 
@@ -39,9 +40,7 @@ pub(crate) struct Shared {
     pub(crate) durable: Watermark,
     pub(crate) ahead: Ahead,
     full: AtomicBool,
-    /// Serial of the newest checkpoint that was written whole. One that fails takes no serial, so that the next one goes to
-    /// the same file, and never over the newest whole one.
-    serial: Mutex<u64>,
+    checkpoints: Mutex<Checkpoints>,
     jobs: Sender<Job>,
     jobs_in: Mutex<Receiver<Job>>,
 }
@@ -70,6 +69,8 @@ pub(crate) enum Job {
         checkpoint: Checkpoint,
         view: LaterState,
     },
+    /// Remove segments that have expired.
+    Expire(Box<Expire>),
     /// End the thread.
     End,
 }
@@ -87,7 +88,7 @@ pub(crate) struct Parts {
     pub(crate) live: Arc<Segment>,
     pub(crate) zeroed_end: u64,
     pub(crate) tail: u64,
-    pub(crate) serial: u64,
+    pub(crate) checkpoints: Checkpoints,
 }
 
 impl Shared {
@@ -115,7 +116,7 @@ impl Shared {
             index: parts.index,
             segments: SegmentSet::new(parts.segments),
             full: AtomicBool::new(false),
-            serial: Mutex::new(parts.serial),
+            checkpoints: Mutex::new(parts.checkpoints),
             jobs,
             jobs_in: Mutex::new(jobs_in),
         }
@@ -158,6 +159,7 @@ impl Shared {
             flush: self.options.flush,
             position,
             last_store_ms,
+            first: self.segments.first_position(),
             queues: Vec::new(),
             // A segment begins without.
             keys: Keys::Known {
@@ -174,12 +176,15 @@ impl Shared {
         let _sent = self.jobs.send(job);
     }
 
-    /// Does the jobs that are there, without waiting for more.
-    pub(crate) fn run_jobs_now(&self) {
+    /// Does the jobs that are there, without waiting for more; whether there were any.
+    pub(crate) fn run_jobs_now(&self) -> bool {
         let jobs = self.jobs_in.lock();
+        let mut any = false;
         while let Ok(job) = jobs.try_recv() {
             self.run_job(job);
+            any = true;
         }
+        any
     }
 
     /// Does jobs until [`Job::End`]. In relaxed mode it also syncs the live segment when `sync_interval` has passed and
@@ -210,13 +215,21 @@ impl Shared {
         }
     }
 
-    /// Makes what the page cache holds of the segment below `position` durable. A segment that was left is synced when it is
-    /// sealed.
-    fn sync_live(&self, position: u64) {
+    /// Makes what the page cache holds of the segment below `position` durable; whether it is. A segment that was left is synced when
+    /// it is sealed.
+    fn sync_live(&self, position: u64) -> bool {
         let Some(segment) = position.checked_sub(1).and_then(|last| self.segments.find(last)) else {
-            return;
+            return true;
         };
-        self.sync_relaxed(&segment);
+        self.sync_relaxed(&segment)
+    }
+
+    /// Makes everything that is readable survive a loss of power; whether it does. In durable mode it does anyway.
+    pub(crate) fn secure(&self) -> bool {
+        match self.options.flush {
+            Flush::Durable => true,
+            Flush::Relaxed => self.sync_live(self.durable.position()),
+        }
     }
 
     /// Makes what the page cache holds of a relaxed log's segment durable; whether it is. After a failure the kernel may have
@@ -255,12 +268,15 @@ impl Shared {
                     return;
                 };
                 checkpoint.queues = queues;
+                // Nothing expires meanwhile: this thread does that, too.
+                checkpoint.first = self.segments.first_position();
                 checkpoint.view = view.encode();
                 checkpoint.recent = self.view.recent();
                 if let Err(error) = self.write_checkpoint(&mut checkpoint) {
                     tracing::warn!(%error, "a checkpoint could not be written; a restart will read more of the log");
                 }
             }
+            Job::Expire(expire) => expire.run(self),
             Job::End => {}
         }
     }
@@ -278,10 +294,16 @@ impl Shared {
 
     /// Numbers a checkpoint and writes it.
     pub(crate) fn write_checkpoint(&self, checkpoint: &mut Checkpoint) -> io::Result<()> {
-        let mut serial = self.serial.lock();
-        checkpoint.serial = *serial + 1;
+        let mut checkpoints = self.checkpoints.lock();
+        checkpoint.serial = checkpoints.next();
+        checkpoints.begin();
         checkpoint.write(self.disk.as_ref(), &self.layout.root)?;
-        *serial = checkpoint.serial;
+        checkpoints.written(checkpoint.position);
         Ok(())
+    }
+
+    /// What the checkpoint files hold.
+    pub(crate) fn checkpoints(&self) -> Checkpoints {
+        *self.checkpoints.lock()
     }
 }

@@ -90,6 +90,16 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Whatever the operating system says.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 
+    /// Bytes that the volume that holds `dir` has in all for those who may not use what is kept for root: what is used and what
+    /// is free.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; `Unsupported` from a disk that does not know.
+    fn total_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let _not_known = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Takes the file at `path`, created if absent, for this process, and writes the process id into it; `None` if another
     /// process has it. The lock goes with what is returned. A disk that only one process can see has nothing to lock.
     ///

@@ -147,6 +147,14 @@ impl Disk for StdDisk {
         Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
     }
 
+    fn total_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let volume = rustix::fs::statvfs(dir)?;
+        let used = volume.f_blocks.saturating_sub(volume.f_bfree);
+        Ok(used
+            .saturating_add(volume.f_bavail)
+            .saturating_mul(volume.f_frsize))
+    }
+
     fn group_writer(&self, durability: Durability) -> io::Result<Box<dyn GroupWriter>> {
         if durability == Durability::Relaxed {
             return Ok(Box::new(BlockingWriter::new(Route::Relaxed, None)));

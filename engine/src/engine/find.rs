@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::Engine;
+use crate::error::ReadError;
 use crate::index::{KeyEntry, LastKey};
-use crate::log::mark::MARK_SIZE_BYTES;
 use crate::record::{KeyHash, KeyKind, RecordView};
 
 /// Positions that are asked of the index at a time, at first.
@@ -70,18 +70,8 @@ impl Engine {
 
     /// When the first record of a segment was stored; `None` if that cannot be told.
     fn first_store_ms(&self, segment_start: u64) -> Option<i64> {
-        let segment = self.inner.shared.segments.starting_at(segment_start)?;
-        if let Some(first_ms) = segment.first_store_ms.get() {
-            return Some(*first_ms);
-        }
-        // Behind the mark of the first group, and that of a batch if it begins with one.
-        let first = segment_start + MARK_SIZE_BYTES;
-        let record = self
-            .read_at(first)
-            .or_else(|_| self.read_at(first + MARK_SIZE_BYTES))
-            .ok()?;
-        let first_ms = RecordView::parse(&record).ok()?.store_ms();
-        Some(*segment.first_store_ms.get_or_init(|| first_ms))
+        let shared = &self.inner.shared;
+        shared.first_store_ms(&*shared.segments.starting_at(segment_start)?)
     }
 }
 
@@ -166,7 +156,12 @@ impl Search<'_> {
     fn read(&self, position: u64) -> Option<Bytes> {
         self.engine
             .read_at(position)
-            .inspect_err(|error| tracing::warn!(position, %error, "a record with a key that is looked for cannot be read"))
+            .inspect_err(|error| {
+                // Unless it has expired meanwhile.
+                if !matches!(error, ReadError::Outside { .. }) {
+                    tracing::warn!(position, %error, "a record with a key that is looked for cannot be read");
+                }
+            })
             .ok()
     }
 }

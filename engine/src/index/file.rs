@@ -253,7 +253,6 @@ impl Sealed {
     }
 
     /// The queues of this segment: topic, queue id, base offset, end offset.
-    #[cfg(test)]
     pub(crate) fn queues(&self) -> impl Iterator<Item = (&str, u32, u64, u64)> {
         (0..self.queue_count).filter_map(|at| {
             let entry = self.directory(at)?;

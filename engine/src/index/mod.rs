@@ -128,6 +128,24 @@ impl SegmentIndex {
         }
     }
 
+    /// The queues with entries in this segment, and `[base, end)` of the run of each; none of a [`Frozen`] that is not ordered.
+    pub(crate) fn runs(&self) -> Box<dyn Iterator<Item = (QueueKey<'_>, (u64, u64))> + '_> {
+        match self {
+            Self::Frozen(frozen) => Box::new(frozen.ordered().map(|(name, run)| {
+                let key = QueueKey {
+                    topic: &name.topic,
+                    queue_id: name.queue_id,
+                };
+                (key, (run.base, run.end()))
+            })),
+            Self::Sealed(sealed) => Box::new(
+                sealed
+                    .queues()
+                    .map(|(topic, queue_id, base, end)| (QueueKey { topic, queue_id }, (base, end))),
+            ),
+        }
+    }
+
     /// Copies entries from `from` on, at most `max_count`.
     pub(crate) fn copy(
         &self,

@@ -1,5 +1,7 @@
 //! All queues of a store: their ranges, the entries of the live segment, and where the older entries are.
 
+mod floor;
+
 use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
@@ -257,8 +259,8 @@ impl QueueIndex {
         });
     }
 
-    /// Puts another form of a segment's index in the place of the one that is there.
-    pub(crate) fn replace(&self, index: SegmentIndex) {
+    /// Puts another form of a segment's index in the place of the one that is there; whether one was: the segment may have expired.
+    pub(crate) fn replace(&self, index: SegmentIndex) -> bool {
         let mut inner = self.inner.write();
         let start = index.segment_start();
         if let Ok(at) = inner
@@ -266,6 +268,9 @@ impl QueueIndex {
             .binary_search_by_key(&start, SegmentIndex::segment_start)
         {
             inner.segments[at] = index;
+            true
+        } else {
+            false
         }
     }
 

@@ -13,7 +13,7 @@
 //!    group.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::scan::{Found, Nothing, Scanner};
@@ -30,7 +30,7 @@ use crate::record::RecordView;
 use crate::segment::{self, Segment};
 use crate::store::Layout;
 use crate::view::View;
-use crate::view::checkpoint::{Checkpoint, Keys};
+use crate::view::checkpoint::{Checkpoint, Checkpoints, Keys};
 
 /// How much is written again at a time.
 const KEEP_WRITE_BYTES: usize = 1 << 20;
@@ -58,8 +58,8 @@ pub(crate) struct Recovered {
     pub(crate) last_store_ms: i64,
     /// Of the life that begins.
     pub(crate) epoch: u64,
-    /// Of the newest checkpoint.
-    pub(crate) serial: u64,
+    /// What the two checkpoint files hold.
+    pub(crate) checkpoints: Checkpoints,
     /// Whether a checkpoint should be written before the first append.
     pub(crate) checkpoint: Need,
     pub(crate) report: Recovery,
@@ -84,17 +84,32 @@ pub(crate) fn recover(
     flush: Flush,
     view: &dyn View,
 ) -> Result<Recovered, OpenError> {
-    let checkpoint = Checkpoint::newest(disk, &layout.root)
+    let whole = Checkpoint::read(disk, &layout.root)
         .map_err(|(path, error)| OpenError::io("read the checkpoint", path)(error))?;
-    let segments = open_segments(disk, layout, segment_size_bytes)?;
-    let first = segments.first().map_or(0, |segment| segment.start);
+    let checkpoints = Checkpoints::of(&whole);
+    let checkpoint = whole.into_iter().next();
     let known = checkpoint.is_some();
+    // What had expired by then goes now, if it is still there.
+    let expired_end = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.first);
+    let (expired, segments) = open_segments(disk, layout, segment_size_bytes, expired_end)?;
+    let first = segments.first().map_or(0, |segment| segment.start);
+    if !known && first > 0 {
+        return Err(OpenError::Corrupt {
+            file: layout.root.join("checkpoint.0"),
+            offset: 0,
+            expected: format!(
+                "a checkpoint that says what the log before position {first} meant, which has expired"
+            ),
+            found: "none in either file".into(),
+        });
+    }
     let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint {
         serial: 0,
         epoch: 0,
         flush: Flush::Durable,
         position: 0,
         last_store_ms: 0,
+        first: 0,
         queues: Vec::new(),
         keys: Keys::Unknown,
         view: Vec::new(),
@@ -148,8 +163,16 @@ pub(crate) fn recover(
         last_group: checkpoint.position,
         report,
     };
+    if first > checkpoint.first {
+        replay.index.find_floors();
+    }
     let (replay, tail) = replay.run(&segments, checkpoint.position)?;
 
+    for path in expired {
+        disk.remove(&path)
+            .and_then(|()| disk.sync_dir(&layout.log))
+            .map_err(OpenError::io("remove", path))?;
+    }
     let mut segments = segments;
     // A segment beyond the tail was prepared and never used, or belongs to a relaxed life's lost end. Gone for good before the log
     // can grow into its place; the last one first, so that a crash leaves no gap.
@@ -176,18 +199,20 @@ pub(crate) fn recover(
         partial,
         last_store_ms: replay.last_store_ms,
         epoch: replay.epoch + 1,
-        serial: checkpoint.serial,
+        checkpoints,
         checkpoint: need,
         report: replay.report,
         index: replay.index,
     })
 }
 
+/// The segments from `first` on, in order, and the files of those before it, oldest first.
 fn open_segments(
     disk: &dyn Disk,
     layout: &Layout,
     segment_size_bytes: u64,
-) -> Result<Vec<Arc<Segment>>, OpenError> {
+    first: u64,
+) -> Result<(Vec<PathBuf>, Vec<Arc<Segment>>), OpenError> {
     let mut starts = Vec::new();
     for listed in disk
         .list(&layout.log)
@@ -202,6 +227,12 @@ fn open_segments(
         }
     }
     starts.sort_unstable();
+    let kept = starts.split_off(starts.partition_point(|start| *start < first));
+    let expired = starts
+        .iter()
+        .map(|start| segment::path(&layout.log, *start))
+        .collect();
+    let starts = kept;
     for (start, expected) in starts
         .iter()
         .zip((starts.first().copied().unwrap_or(0)..).step_by(step(segment_size_bytes)))
@@ -215,16 +246,14 @@ fn open_segments(
             });
         }
     }
-    starts
-        .into_iter()
-        .map(|start| {
-            let path = segment::path(&layout.log, start);
-            let file = disk
-                .open(&path, OpenMode::ReadWrite)
-                .map_err(OpenError::io("open", &path))?;
-            Ok(Arc::new(Segment::new(start, path, file)))
-        })
-        .collect()
+    let segments = starts.into_iter().map(|start| {
+        let path = segment::path(&layout.log, start);
+        let file = disk
+            .open(&path, OpenMode::ReadWrite)
+            .map_err(OpenError::io("open", &path))?;
+        Ok(Arc::new(Segment::new(start, path, file)))
+    });
+    Ok((expired, segments.collect::<Result<_, OpenError>>()?))
 }
 
 fn step(segment_size_bytes: u64) -> usize {

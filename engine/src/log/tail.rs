@@ -51,6 +51,17 @@ impl TailCache {
         }
     }
 
+    /// Forgets the groups that end at or before `position`: what has expired is not read from memory either.
+    pub(crate) fn forget_before(&self, position: u64) {
+        let mut inner = self.inner.write();
+        while let Some(oldest) = inner.groups.front()
+            && oldest.end <= position
+        {
+            inner.size_bytes -= oldest.bytes.len() as u64;
+            inner.groups.pop_front();
+        }
+    }
+
     /// The bytes `[position, position + size_bytes)` if one group holds them all.
     pub(crate) fn slice(&self, position: u64, size_bytes: usize) -> Option<Bytes> {
         let inner = self.inner.read();

@@ -45,6 +45,19 @@ impl SegmentSet {
         segments.get(at).map(Arc::clone)
     }
 
+    /// All of them, oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().clone()
+    }
+
+    /// Takes out the oldest segment, if it begins at `start` and is not the only one. Readers that have it go on reading it.
+    pub(crate) fn remove_first(&self, start: u64) {
+        let mut segments = self.segments.write();
+        if segments.len() > 1 && segments.first().is_some_and(|segment| segment.start == start) {
+            segments.remove(0);
+        }
+    }
+
     /// The first position that a segment holds.
     pub(crate) fn first_position(&self) -> u64 {
         self.segments.read().first().map_or(0, |segment| segment.start)

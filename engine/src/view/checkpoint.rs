@@ -6,7 +6,7 @@
 //! ```text
 //!   0  magic "KOUROUCP"     8  version u32      12  crc32 of the body u32     16  body size u64
 //!  24  crc32 of bytes 0..24 u32     28  body:
-//!      serial u64, epoch u64, flush u8 (0 durable, 1 relaxed), position u64, last store ms i64
+//!      serial u64, epoch u64, flush u8 (0 durable, 1 relaxed), position u64, last store ms i64, first position u64
 //!      queue count u32, per queue:
 //!          topic size u16, topic, queue id u32, min u64, base u64, slot count u32, slots of 24 bytes
 //!      key count u64, entries of 8 bytes, last key's position u64, its store ms i64
@@ -14,8 +14,9 @@
 //!      recent state size u64, recent state
 //! ```
 //!
-//! Version 1, which is read too, had neither keys nor recent state. Both kinds of entries are of the live segment, below
-//! `position`. Recent state may be newer than `position`, see [`crate::View::recent`].
+//! Versions 1 and 2, which are read too, had no first position: nothing had ever expired. Version 1 had neither keys nor recent
+//! state. Both kinds of entries are of the live segment, below `position`. Recent state may be newer than `position`, see
+//! [`crate::View::recent`]. What was before the first position had expired; of each queue `min` is the first offset from there on.
 //!
 //! `position` is where reading goes on; the slots are the entries of the live segment below it. `flush` is the mode of the life
 //! that follows, which tells how far out of order its last writes may have reached the disk.
@@ -30,7 +31,7 @@ use crate::limits::CHECKPOINT_WRITE_BYTES;
 use crate::options::Flush;
 
 const MAGIC: &[u8; 8] = b"KOUROUCP";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The oldest that is read.
 const VERSION_MIN: u32 = 1;
 const HEADER_SIZE_BYTES: usize = 28;
@@ -46,6 +47,8 @@ pub(crate) struct Checkpoint {
     pub(crate) flush: Flush,
     pub(crate) position: u64,
     pub(crate) last_store_ms: i64,
+    /// Where the log began.
+    pub(crate) first: u64,
     pub(crate) queues: Vec<QueueRecord>,
     pub(crate) keys: Keys,
     pub(crate) view: Vec<u8>,
@@ -65,6 +68,56 @@ pub(crate) enum Keys {
     },
 }
 
+/// What is known of the two checkpoint files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Checkpoints {
+    /// Serial of the newest checkpoint that was written whole. One that fails takes no serial, so that the next one goes to
+    /// the same file, and never over the newest whole one.
+    serial: u64,
+    /// Where reading goes on from the newest one.
+    newest: u64,
+    /// And from the one before it, if that is whole: it counts if the newest rots.
+    other: Option<u64>,
+}
+
+impl Checkpoints {
+    /// Of those that were read, the newest one first.
+    pub(crate) fn of(whole: &[Checkpoint]) -> Self {
+        Self {
+            serial: whole.first().map_or(0, |newest| newest.serial),
+            newest: whole.first().map_or(0, |newest| newest.position),
+            other: whole.get(1).map(|other| other.position),
+        }
+    }
+
+    /// The serial of the next one.
+    pub(crate) fn next(&self) -> u64 {
+        self.serial + 1
+    }
+
+    /// The next one is being written over the older one.
+    pub(crate) fn begin(&mut self) {
+        self.other = None;
+    }
+
+    /// It is whole.
+    pub(crate) fn written(&mut self, position: u64) {
+        self.other = (self.serial > 0).then_some(self.newest);
+        self.serial += 1;
+        self.newest = position;
+    }
+
+    /// No record before this is needed to go on from the newest one; none at all without one.
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// No record before this is needed to go on from either.
+    pub(crate) fn needed_from(&self) -> u64 {
+        self.newest.min(self.other.unwrap_or(self.newest))
+    }
+}
+
 impl Checkpoint {
     fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(128 + self.queues.len() * 64 + self.view.len() + self.recent.len());
@@ -76,6 +129,7 @@ impl Checkpoint {
         });
         body.extend_from_slice(&self.position.to_le_bytes());
         body.extend_from_slice(&self.last_store_ms.to_le_bytes());
+        body.extend_from_slice(&self.first.to_le_bytes());
         body.extend_from_slice(&count_u32(self.queues.len()).to_le_bytes());
         for queue in &self.queues {
             // A topic fits the record it came in, which allows it 255 bytes.
@@ -155,6 +209,7 @@ impl Checkpoint {
         };
         let position = fields.u64()?;
         let last_store_ms = fields.i64()?;
+        let first = if version < 3 { 0 } else { fields.u64()? };
         let queue_count = fields.u32()?;
         let mut queues = Vec::with_capacity((queue_count as usize).min(fields.remaining() / 26));
         for _ in 0..queue_count {
@@ -196,6 +251,7 @@ impl Checkpoint {
             flush,
             position,
             last_store_ms,
+            first,
             queues,
             keys,
             view,
@@ -236,13 +292,13 @@ impl Checkpoint {
         dir.join(NAMES[usize::from(self.serial % 2 == 1)])
     }
 
-    /// The newest checkpoint that checks out. A damaged one is told in the log and passed over. What is returned is durable: the next one
-    /// is written over the other, and until that is whole there is only this.
+    /// The checkpoints that check out, the newest one first. A damaged one is told in the log and passed over. The newest is durable when
+    /// this returns: the next one is written over the other, and until that is whole there is only this.
     ///
     /// # Errors
     /// Whatever the disk says to reading and syncing, with the file.
-    pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, (PathBuf, io::Error)> {
-        let mut newest: Option<Self> = None;
+    pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Vec<Self>, (PathBuf, io::Error)> {
+        let mut whole = Vec::with_capacity(NAMES.len());
         for name in NAMES {
             let path = dir.join(name);
             let bytes = match read_all(disk, &path) {
@@ -251,18 +307,12 @@ impl Checkpoint {
                 Err(error) => return Err((path, error)),
             };
             match Self::decode(&bytes) {
-                Ok(checkpoint)
-                    if newest
-                        .as_ref()
-                        .is_none_or(|newest| newest.serial < checkpoint.serial) =>
-                {
-                    newest = Some(checkpoint);
-                }
-                Ok(_) => {}
+                Ok(checkpoint) => whole.push(checkpoint),
                 Err(reason) => tracing::warn!(file = %path.display(), reason, "passing over a checkpoint"),
             }
         }
-        if let Some(newest) = &newest {
+        whole.sort_unstable_by_key(|checkpoint: &Self| std::cmp::Reverse(checkpoint.serial));
+        if let Some(newest) = whole.first() {
             // Whoever wrote it may have been killed before the sync.
             let path = newest.path(dir);
             let synced = disk
@@ -270,7 +320,7 @@ impl Checkpoint {
                 .and_then(|file| file.sync().inspect_err(|_| spoil(file.as_ref())));
             synced.map_err(|error| (path, error))?;
         }
-        Ok(newest)
+        Ok(whole)
     }
 }
 
@@ -332,6 +382,7 @@ mod tests {
             flush: Flush::Relaxed,
             position: 4711,
             last_store_ms: 99,
+            first: 4096,
             queues: vec![QueueRecord {
                 name,
                 min: 1,
@@ -357,28 +408,42 @@ mod tests {
         assert_eq!(Checkpoint::decode(&sample().encode()), Ok(sample()));
     }
 
-    /// As a version before this one wrote it.
-    #[test]
-    fn version_1_is_read() {
-        let new = sample();
-        let old = Checkpoint {
-            keys: Keys::Unknown,
-            recent: Vec::new(),
-            ..new.clone()
-        };
-        let mut bytes = old.encode();
-        // Without key count, last key and the size of the recent state.
-        let view_at = bytes.len() - 8 - new.view.len() - 8;
-        bytes.drain(bytes.len() - 8..);
-        bytes.drain(view_at - 24..view_at);
-        bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+    /// What bytes of this version become if `cut` takes out of them what an older one did not have.
+    fn as_version(version: u32, checkpoint: &Checkpoint, cut: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut bytes = checkpoint.encode();
+        cut(&mut bytes);
+        // The first position, behind serial, epoch, flush, position and last store time.
+        let first_at = HEADER_SIZE_BYTES + 33;
+        bytes.drain(first_at..first_at + 8);
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
         let crc = crc32fast::hash(&bytes[HEADER_SIZE_BYTES..]);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         let size = (bytes.len() - HEADER_SIZE_BYTES) as u64;
         bytes[16..24].copy_from_slice(&size.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..24]);
         bytes[24..28].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(Checkpoint::decode(&bytes), Ok(old));
+        bytes
+    }
+
+    #[test]
+    fn versions_before_this_one_are_read() {
+        let second = Checkpoint { first: 0, ..sample() };
+        assert_eq!(
+            Checkpoint::decode(&as_version(2, &second, |_| {})),
+            Ok(second.clone())
+        );
+        let first = Checkpoint {
+            keys: Keys::Unknown,
+            recent: Vec::new(),
+            ..second
+        };
+        let bytes = as_version(1, &first, |bytes| {
+            // Without key count, last key and the size of the recent state.
+            let view_at = bytes.len() - 8 - first.view.len() - 8;
+            bytes.drain(bytes.len() - 8..);
+            bytes.drain(view_at - 24..view_at);
+        });
+        assert_eq!(Checkpoint::decode(&bytes), Ok(first));
     }
 
     #[test]
@@ -414,7 +479,7 @@ mod tests {
             }
             fourth.write(&disk, dir).unwrap_err();
             let disk = disk.after_kill();
-            let newest = Checkpoint::newest(&disk, dir).unwrap().unwrap();
+            let newest = Checkpoint::read(&disk, dir).unwrap().remove(0);
             let expected = if killed_before_its_sync { &fourth } else { &third };
             assert_eq!(newest, *expected);
             // While the next one is written over the other file the power goes.
@@ -422,8 +487,8 @@ mod tests {
             let next = if killed_before_its_sync { fifth } else { fourth };
             next.write(&disk, dir).unwrap_err();
             let disk = disk.after_power_cut(Survivors::Random(1));
-            let found = Checkpoint::newest(&disk, dir).unwrap();
-            assert!(found.is_some(), "killed: {killed_before_its_sync}");
+            let found = Checkpoint::read(&disk, dir).unwrap();
+            assert!(!found.is_empty(), "killed: {killed_before_its_sync}");
         }
     }
 }

@@ -219,6 +219,12 @@ impl Disk for SimDisk {
         Ok(state.free_bytes())
     }
 
+    fn total_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        let state = self.state.lock();
+        state.script.check()?;
+        Ok(state.capacity_bytes)
+    }
+
     fn group_writer(&self, durability: Durability) -> io::Result<Box<dyn GroupWriter>> {
         self.state.lock().script.check()?;
         Ok(Box::new(SimWriter::new(durability, self.gate.clone())))
