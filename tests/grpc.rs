@@ -51,6 +51,21 @@ fn java_consumers() -> Result<()> {
 }
 
 #[test]
+fn java_lite_topics() -> Result<()> {
+    let _machine = alone();
+    let Some(java) = programs::java(JavaLine::Five)? else {
+        return Ok(());
+    };
+    let cases = [
+        "grpc-lite",
+        "grpc-lite-dead",
+        "grpc-lite-exclusive",
+        "grpc-lite-refused",
+    ];
+    rounds(|run| run.cases(&java, &cases))
+}
+
+#[test]
 fn go_consumers() -> Result<()> {
     let _machine = alone();
     let (Some(java), Some(go)) = (programs::java(JavaLine::Five)?, programs::go_grpc()?) else {

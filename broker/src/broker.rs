@@ -83,6 +83,7 @@ impl Broker {
         let state = Arc::new(State::new(&options));
         let engine = Engine::open(engine_options, disk, clock.clone(), state.clone())?;
         state.recent.go_live();
+        state.lite.go_live(clock.now_ms());
 
         let mut stamp = Vec::new();
         property::push(&mut stamp, property::MSG_REGION, options.region.as_bytes());
@@ -146,7 +147,7 @@ impl Broker {
 
     /// Does the periodic work that is due: flushes offsets, writes traces, forgets clients and locks that have expired. Returns when
     /// it should be called next.
-    pub fn tick(&self) -> i64 {
+    pub fn tick(self: &Arc<Self>) -> i64 {
         let now_ms = self.clock.now_ms();
         let limits = &self.options.limits;
         let (flush, scan, next_ms) = {
@@ -161,6 +162,7 @@ impl Broker {
         }
         if scan {
             self.expire_clients(now_ms);
+            self.expire_lite(now_ms);
             self.locks.expire(now_ms, limits.lock_lease_ms);
             self.flow.sweep(self.clock.elapsed_ms());
         }

@@ -68,6 +68,7 @@ pub mod filter;
 pub mod flow;
 pub mod group;
 mod ids;
+pub mod lite;
 mod lock;
 pub mod name;
 pub mod offset;

@@ -196,6 +196,12 @@ pub struct Limits {
     pub pop_holds_max: usize,
     /// Most pops of one group that are held for one queue, or for any queue of one topic.
     pub pop_holds_per_queue_max: usize,
+    /// Most lite topics, of all topics; each takes memory.
+    pub lite_topics_max: usize,
+    /// Most subscriptions to lite topics, of all clients; each takes memory.
+    pub lite_subscriptions_max: usize,
+    /// Most receives of lite topics that are held for one client.
+    pub lite_holds_per_client_max: usize,
     /// Most pairs of topic and group whose request mode is set.
     pub request_modes_max: usize,
     /// Most queues whose offsets one state record holds.
@@ -253,6 +259,9 @@ impl Default for Limits {
             redeliveries_in_flight_max: 1_024,
             pop_holds_max: 100_000,
             pop_holds_per_queue_max: 1_024,
+            lite_topics_max: 1_000_000,
+            lite_subscriptions_max: 1_000_000,
+            lite_holds_per_client_max: 16,
             request_modes_max: 1_000_000,
             offsets_per_record_max: 4_096,
             traces_pending_size_bytes_max: 16 << 20,

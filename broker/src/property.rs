@@ -7,6 +7,7 @@ use kourou_engine::record::NAME_END;
 pub(crate) use kourou_engine::record::VALUE_END;
 
 pub(crate) const UNIQ_KEY: &str = "UNIQ_KEY";
+pub(crate) const LITE_TOPIC: &str = "__LITE_TOPIC";
 pub(crate) const DELAY: &str = "DELAY";
 pub(crate) const REAL_TOPIC: &str = "REAL_TOPIC";
 pub(crate) const REAL_QID: &str = "REAL_QID";
@@ -140,6 +141,8 @@ pub(crate) struct Properties<'a> {
     pub(crate) is_transaction: bool,
     /// The priority; none below 0.
     pub(crate) priority: Option<u32>,
+    /// The lite topic.
+    pub(crate) lite_topic: Option<&'a [u8]>,
     /// The topic that a message sent back came from first.
     pub(crate) retry_topic: Option<&'a [u8]>,
     /// The id that a message sent back had first.
@@ -157,6 +160,7 @@ impl<'a> Properties<'a> {
             timer: TimerProperties::default(),
             is_transaction: false,
             priority: None,
+            lite_topic: None,
             retry_topic: None,
             origin_message_id: None,
         };
@@ -170,6 +174,7 @@ impl<'a> Properties<'a> {
                 Names::TIMER | Names::TIMER_PAST => found.timer.note(text, value),
                 Names::TRAN_MSG => found.is_transaction = value.eq_ignore_ascii_case(b"true"),
                 Names::PRIORITY => found.priority = number(value).and_then(|level| u32::try_from(level).ok()),
+                Names::LITE_TOPIC => found.lite_topic = Some(value),
                 Names::RETRY_TOPIC => found.retry_topic = Some(value),
                 Names::ORIGIN_MESSAGE_ID => found.origin_message_id = Some(value),
                 _ => {}

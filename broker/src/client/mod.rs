@@ -51,6 +51,12 @@ pub trait ClientChannel: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Tells a client that it does not subscribe to a lite topic any more, because another client of its group does. False if it was
+    /// not told, because it is slow or gone.
+    fn unsubscribe_lite(&self, _lite_topic: &str) -> bool {
+        false
+    }
+
     /// Closes the connection: the client has not been heard for too long.
     fn close(&self) {}
 }

@@ -9,6 +9,7 @@ use super::record;
 use super::table::{Delivery, GroupQueueKey};
 use super::{DeliveryError, Handle};
 use crate::broker::Broker;
+use crate::lite::is_lite_queue;
 use crate::trace::Outcome;
 
 /// What an acknowledgement came to.
@@ -231,7 +232,8 @@ impl Broker {
         let key = key(handle, queue_id);
         let now_ms = self.clock.now_ms();
         if handle.ordered {
-            return self.change_in_order(handle, key, offset, now_ms.saturating_add(invisible_ms), done);
+            let due_ms = now_ms.saturating_add(invisible_ms);
+            return self.change_in_order(handle, key, offset, due_ms, false, done);
         }
         let before = handle.delivery(offset);
         if !self.state.deliveries.mark_change(key, before) {
@@ -254,6 +256,26 @@ impl Broker {
             let changed = Changed { pop_ms, invisible_ms };
             done(appended.map(|_| changed).map_err(DeliveryError::Store));
         });
+    }
+
+    /// As [`Broker::change_invisible`], and the attempt does not count: its consumer has not tried it. Out of order, where the message
+    /// itself counts, it counts all the same.
+    pub fn suspend(
+        self: &Arc<Self>,
+        handle: &Handle,
+        invisible_ms: i64,
+        done: impl FnOnce(Result<Changed, DeliveryError>) + Send + 'static,
+    ) {
+        if !handle.ordered {
+            return self.change_invisible(handle, invisible_ms, done);
+        }
+        match self.check_new_time(handle, invisible_ms) {
+            Ok((queue_id, offset)) => {
+                let due_ms = self.clock.now_ms().saturating_add(invisible_ms);
+                self.change_in_order(handle, key(handle, queue_id), offset, due_ms, true, done);
+            }
+            Err(error) => done(Err(error)),
+        }
     }
 
     /// Gives a message that is out a new time, from now on, under the handle that it has: it may be acknowledged by that meanwhile,
@@ -299,6 +321,7 @@ impl Broker {
         key: GroupQueueKey<'_>,
         offset: u64,
         due_ms: i64,
+        is_suspended: bool,
         done: impl FnOnce(Result<Changed, DeliveryError>) + Send + 'static,
     ) {
         let pop_ms = handle.pop_ms;
@@ -308,7 +331,7 @@ impl Broker {
             Ok(false) | Err(DeliveryError::NotGiven { .. }) => return done(Err(not_out(handle))),
             Err(error) => return done(Err(error)),
         }
-        let payload = record::changed_in_order(key, offset, pop_ms, due_ms);
+        let payload = record::changed_in_order(key, offset, pop_ms, due_ms, is_suspended);
         let record = state(record::CHANGED_IN_ORDER, &payload, self.clock.now_ms());
         let (broker, name) = (self.clone(), key.to_owned_name());
         self.engine.append(record, move |appended| {
@@ -341,7 +364,7 @@ impl Broker {
         };
         let queue_id = u32::try_from(handle.queue_id)
             .ok()
-            .filter(|queue_id| *queue_id < topic.read_queues);
+            .filter(|queue_id| *queue_id < topic.read_queues || is_lite_queue(*queue_id));
         let Some(queue_id) = queue_id else {
             return Err(DeliveryError::QueueNotExist {
                 topic: handle.topic.clone(),

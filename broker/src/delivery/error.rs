@@ -72,6 +72,23 @@ pub enum PopError {
         /// The group.
         group: Text,
     },
+    /// The topic has no lite topics.
+    #[error("the topic[{topic}] message type not match: it has no lite topics")]
+    NotLite {
+        /// The topic.
+        topic: Text,
+    },
+    /// The group does not consume lite topics of the topic.
+    #[error(
+        "subscription bind topic not match, {group}: the group does not consume lite topics of {topic}; its attribute \
+         lite.bind.topic says of which"
+    )]
+    NotBound {
+        /// The group.
+        group: Text,
+        /// The topic.
+        topic: Text,
+    },
     /// The filter does not compile.
     #[error("parse the consumer's subscription failed: {0}")]
     Filter(#[from] FilterError),
@@ -93,9 +110,11 @@ impl PopError {
             Self::BrokerNotReadable { .. } | Self::TopicNotReadable { .. } | Self::GroupForbidden { .. } => {
                 code::NO_PERMISSION
             }
-            Self::TooMany { .. } | Self::Invisible { .. } | Self::QueueNotExist { .. } => {
-                code::INVALID_PARAMETER
-            }
+            Self::TooMany { .. }
+            | Self::Invisible { .. }
+            | Self::QueueNotExist { .. }
+            | Self::NotLite { .. }
+            | Self::NotBound { .. } => code::INVALID_PARAMETER,
             Self::TopicNotExist { .. } => code::TOPIC_NOT_EXIST,
             Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::Filter(_) => code::SUBSCRIPTION_PARSE_FAILED,

@@ -12,11 +12,13 @@ use hashbrown::HashMap;
 use kourou_engine::Arrival;
 use parking_lot::Mutex;
 
+use super::order::Standing;
 use super::retry::retry_topics_of;
 use super::table::GroupQueueKey;
 use super::{PopError, PopRequest};
 use crate::broker::Broker;
 use crate::filter::Filter;
+use crate::lite::is_lite_queue;
 
 type Wake = Box<dyn FnOnce() + Send>;
 
@@ -366,8 +368,36 @@ impl Broker {
 
     /// Wakes somebody who waits for a queue that can be popped in order again.
     pub(super) fn wake_in_order(&self, key: GroupQueueKey<'_>) {
-        self.state
-            .pop_holds
-            .wake(key.topic, key.group, Concerning::Queue(key.queue_id));
+        if !is_lite_queue(key.queue_id) {
+            let concerning = Concerning::Queue(key.queue_id);
+            return self.state.pop_holds.wake(key.topic, key.group, concerning);
+        }
+        let now_ms = self.clock.now_ms();
+        let standing = self.state.deliveries.with_block(key, |block| {
+            block.map_or(Standing::Clear, |block| block.standing("", now_ms))
+        });
+        let has_something = match standing {
+            Standing::Blocked => false,
+            Standing::Again(_) => true,
+            Standing::Clear => {
+                let committed = self.state.offsets.get(key.group, key.topic, key.queue_id);
+                let next = committed
+                    .and_then(|offset| u64::try_from(offset).ok())
+                    .unwrap_or(0);
+                next < self.max_offset(key.topic, key.queue_id)
+            }
+        };
+        if has_something {
+            self.state.lite.may_have(key.topic, key.queue_id, key.group);
+        }
+    }
+
+    /// Wakes somebody who waits for whatever a topic has, as somebody else is done with one of its queues.
+    pub(super) fn wake_poppers(&self, topic: &str, key: GroupQueueKey<'_>) {
+        if is_lite_queue(key.queue_id) {
+            self.state.lite.may_have(key.topic, key.queue_id, key.group);
+        } else {
+            self.state.pop_holds.wake(topic, key.group, Concerning::Any);
+        }
     }
 }

@@ -26,6 +26,8 @@ struct Ordered {
     /// How often it had been handed out before.
     times: u32,
     is_acked: bool,
+    /// Its consumer has not tried it: that it is out does not count as one more time.
+    is_suspended: bool,
     /// Records on their way to the log that concern it.
     in_flight: u16,
 }
@@ -52,6 +54,18 @@ pub(super) enum Spoken {
     Unknown,
 }
 
+/// What is acknowledged, or was not tried, in checkpoints.
+const WAITING: u8 = 0;
+const ACKED: u8 = 1;
+const SUSPENDED: u8 = 2;
+
+impl Ordered {
+    /// How often it will have been handed out when it is handed out again, by the same attempt or another one.
+    fn times_next(&self, same: bool) -> u32 {
+        self.times.saturating_add(u32::from(!same && !self.is_suspended))
+    }
+}
+
 impl Block {
     /// What the next pop may have, `attempt_id` asking.
     pub(super) fn standing(&self, attempt_id: &str, now_ms: i64) -> Standing {
@@ -66,7 +80,7 @@ impl Block {
         if !same && waiting().any(|message| message.due_ms > now_ms) {
             return Standing::Blocked;
         }
-        let counted = |message: &Ordered| message.times.saturating_add(u32::from(!same));
+        let counted = |message: &Ordered| message.times_next(same);
         Standing::Again(
             waiting()
                 .map(|message| (message.offset, counted(message)))
@@ -129,7 +143,8 @@ impl Block {
                 .find(|message| message.offset == *offset)
             {
                 Some(message) => {
-                    message.times = message.times.saturating_add(u32::from(!same));
+                    message.times = message.times_next(same);
+                    message.is_suspended = false;
                     message.pop_ms = popped.pop_ms;
                     message.due_ms = popped.due_ms;
                     message.in_flight = 0;
@@ -140,6 +155,7 @@ impl Block {
                     due_ms: popped.due_ms,
                     times: 0,
                     is_acked: false,
+                    is_suspended: false,
                     in_flight: 0,
                 }),
             }
@@ -171,10 +187,11 @@ impl Block {
     }
 
     /// A message has been given a new time.
-    pub(super) fn changed(&mut self, offset: u64, pop_ms: i64, due_ms: i64) {
+    pub(super) fn changed(&mut self, offset: u64, pop_ms: i64, due_ms: i64, is_suspended: bool) {
         let mut messages = self.messages.iter_mut();
         if let Some(message) = messages.find(|message| message.offset == offset && message.pop_ms == pop_ms) {
             message.due_ms = due_ms;
+            message.is_suspended = is_suspended;
             message.in_flight = message.in_flight.saturating_sub(1);
         }
     }
@@ -188,19 +205,27 @@ impl Block {
             out.i64(message.pop_ms);
             out.i64(message.due_ms);
             out.u32(message.times);
-            out.bool(message.is_acked);
+            out.u8(match (message.is_acked, message.is_suspended) {
+                (true, _) => ACKED,
+                (false, true) => SUSPENDED,
+                (false, false) => WAITING,
+            });
         }
     }
 
     pub(super) fn decode(fields: &mut Fields<'_>) -> Option<Self> {
         let (committed, attempt_id) = (fields.u64()?, fields.text()?.into());
         let messages = (0..fields.count()?).map(|_| {
+            let (offset, pop_ms, due_ms) = (fields.u64()?, fields.i64()?, fields.i64()?);
+            let times = fields.u32()?;
+            let state = fields.u8().filter(|state| *state <= SUSPENDED)?;
             Some(Ordered {
-                offset: fields.u64()?,
-                pop_ms: fields.i64()?,
-                due_ms: fields.i64()?,
-                times: fields.u32()?,
-                is_acked: fields.bool()?,
+                offset,
+                pop_ms,
+                due_ms,
+                times,
+                is_acked: state == ACKED,
+                is_suspended: state == SUSPENDED,
                 in_flight: 0,
             })
         });
@@ -274,6 +299,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_tried_does_not_count() {
+        let mut block = None;
+        Block::popped(&mut block, &pop("", 0, &[0, 1], true));
+        block.as_mut().unwrap().changed(0, 0, 5, true);
+        let mut out = Writer::new();
+        block.as_ref().unwrap().encode(&mut out);
+        let decoded = Block::decode(&mut Fields::new(&out.finish()));
+        assert_eq!(decoded.as_ref(), block.as_deref());
+        let standing = |block: &Option<Box<Block>>, now_ms| block.as_ref().unwrap().standing("", now_ms);
+        assert_eq!(standing(&block, 10), Standing::Again(vec![(0, 0), (1, 1)]));
+        Block::popped(&mut block, &pop("", 10, &[0, 1], false));
+        assert_eq!(standing(&block, 20), Standing::Again(vec![(0, 1), (1, 2)]));
+    }
+
+    #[test]
     fn what_is_on_its_way_blocks() {
         let mut block = None;
         Block::popped(&mut block, &pop("", 0, &[0, 1], true));
@@ -284,7 +324,7 @@ mod tests {
             block.as_ref().unwrap().standing("", 50),
             Standing::Again(vec![(1, 1)])
         );
-        block.as_mut().unwrap().changed(1, 0, 60);
+        block.as_mut().unwrap().changed(1, 0, 60, false);
         assert_eq!(block.as_ref().unwrap().over_ms(), Some(60));
         let mut out = Writer::new();
         block.as_ref().unwrap().encode(&mut out);

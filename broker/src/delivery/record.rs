@@ -9,7 +9,8 @@
 //! kind 23  popped in order  text group, i64 pop time, i64 due time, text attempt, u32 count, then for each queue: text topic,
 //!                           u32 queue id, u64 offset of the group, bool whether a new block, offsets
 //! kind 24  acked in order   text group, text topic, u32 queue id, i64 pop time, offsets
-//! kind 25  changed in order text group, text topic, u32 queue id, u64 offset, i64 pop time, i64 new due time
+//! kind 25  changed in order text group, text topic, u32 queue id, u64 offset, i64 pop time, i64 new due time, bool whether the
+//!                           attempt does not count (not in older ones)
 //!
 //! offsets                   u32 count, u64 first, then u32 distance to the one before for each other
 //! ```
@@ -22,8 +23,9 @@ use std::sync::Arc;
 use super::order::{Block, OrderedPop};
 use super::table::{Delivery, DeliveryTable, GroupQueueKey};
 use crate::offset::{OffsetTable, ResetTable};
+use crate::queue::QueueKey;
 use crate::state::{Fields, Writer};
-use crate::topic::TopicTable;
+use crate::topic::{Floors, TopicTable};
 
 pub(crate) const POPPED: u16 = 20;
 pub(crate) const ENDED: u16 = 21;
@@ -171,12 +173,19 @@ pub(super) fn acked_in_order(key: GroupQueueKey<'_>, pop_ms: i64, offsets: &[u64
     out.finish()
 }
 
-pub(super) fn changed_in_order(key: GroupQueueKey<'_>, offset: u64, pop_ms: i64, due_ms: i64) -> Vec<u8> {
+pub(super) fn changed_in_order(
+    key: GroupQueueKey<'_>,
+    offset: u64,
+    pop_ms: i64,
+    due_ms: i64,
+    is_suspended: bool,
+) -> Vec<u8> {
     let mut out = begin();
     push_key(&mut out, key);
     out.u64(offset);
     out.i64(pop_ms);
     out.i64(due_ms);
+    out.bool(is_suspended);
     out.finish()
 }
 
@@ -187,6 +196,7 @@ pub(crate) struct Applied<'a> {
     pub(crate) offsets: &'a OffsetTable,
     pub(crate) resets: &'a ResetTable,
     pub(crate) topics: &'a TopicTable,
+    pub(crate) floors: &'a Floors,
 }
 
 impl Applied<'_> {
@@ -196,6 +206,12 @@ impl Applied<'_> {
         if !self.resets.is_logged(group, topic, queue_id) {
             self.offsets.apply(group, topic, queue_id, offset);
         }
+    }
+
+    /// Whether a pop was overtaken by the end of its queue: the topic is deleted, or the queue is another lite topic by now.
+    fn is_over(&self, topic: &str, queue_id: u32, offsets: &[u64]) -> bool {
+        let floor = self.floors.get(QueueKey { topic, queue_id });
+        !self.topics.contains(topic) || offsets.first().is_some_and(|first| *first < floor)
     }
 
     /// A message has been stored that ends a delivery: the message itself, to be delivered again or dead.
@@ -237,8 +253,7 @@ impl Applied<'_> {
                 for _ in 0..fields.count()? {
                     let (topic, queue_id, next) = (fields.text()?, fields.u32()?, fields.i64()?);
                     let offsets = read_offsets(&mut fields)?;
-                    // The pop may have been overtaken by the topic's deletion.
-                    if !self.topics.contains(topic) {
+                    if self.is_over(topic, queue_id, &offsets) {
                         continue;
                     }
                     let key = GroupQueueKey {
@@ -284,7 +299,7 @@ impl Applied<'_> {
                     let (topic, queue_id) = (fields.text()?, fields.u32()?);
                     let (committed, is_new) = (fields.u64()?, fields.bool()?);
                     let offsets = read_offsets(&mut fields)?;
-                    if !self.topics.contains(topic) {
+                    if self.is_over(topic, queue_id, &offsets) {
                         continue;
                     }
                     let key = GroupQueueKey {
@@ -318,9 +333,10 @@ impl Applied<'_> {
             CHANGED_IN_ORDER => {
                 let key = read_key(&mut fields)?;
                 let (offset, pop_ms, due_ms) = (fields.u64()?, fields.i64()?, fields.i64()?);
+                let is_suspended = !fields.is_empty() && fields.bool()?;
                 let ((), is_earlier) = self.deliveries.apply_block(key, |block| {
                     if let Some(block) = block {
-                        block.changed(offset, pop_ms, due_ms);
+                        block.changed(offset, pop_ms, due_ms, is_suspended);
                     }
                 });
                 if is_earlier {

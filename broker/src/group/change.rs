@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{GroupConfig, GroupError};
 use crate::broker::Broker;
 use crate::flow;
+use crate::lite;
 use crate::name;
 use crate::state::Change;
 use crate::topic::DataVersion;
@@ -35,6 +36,9 @@ impl Broker {
             return done(Err(error.into()));
         }
         if let Err(error) = flow::check_all(&config.attributes) {
+            return done(Err(error.into()));
+        }
+        if let Err(error) = lite::check_group_attributes(&config.attributes) {
             return done(Err(error.into()));
         }
         if self.state.groups.get(&config.name).is_none()

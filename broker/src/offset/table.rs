@@ -332,6 +332,17 @@ impl OffsetTable {
         }
     }
 
+    pub(crate) fn remove_queue(&self, group: &str, topic: &str, queue_id: u32) {
+        let mut shard = self.shard(group).lock();
+        if let Some(queues) = shard
+            .groups
+            .get_mut(group)
+            .and_then(|topics| topics.get_mut(topic))
+        {
+            queues.remove(&queue_id);
+        }
+    }
+
     pub(crate) fn remove_group(&self, group: &str) {
         self.shard(group).lock().groups.remove(group);
     }

@@ -15,6 +15,7 @@ use super::check::{Checked, Place};
 use super::sending::{Call, Waking};
 use super::{BatchError, SendDone, SendError, SendReceipt, SendRequest, Sending};
 use crate::broker::Broker;
+use crate::lite::{self, InFlight};
 use crate::name::{self, HALF_TOPIC};
 use crate::property::{self, Names, Properties};
 use crate::timer::{self, DELAY_LEVEL_MAX, Delay, DelayError, RecallHandle};
@@ -77,7 +78,10 @@ impl Broker {
             Ok(Checked::Go(place)) if request.is_batch => {
                 self.append_send_batch(&request, &properties, &place, sending)
             }
-            Ok(Checked::Go(place)) => self.append_send(&request, &properties, &place, sending),
+            Ok(Checked::Go(mut place)) => match self.place_lite(&properties, &mut place, &mut sending) {
+                Ok(()) => self.append_send(&request, &properties, &place, sending),
+                Err(error) => sending.refuse(error),
+            },
             Ok(Checked::Make(topic)) => {
                 let broker = self.clone();
                 let request = request.into_owned();
@@ -88,6 +92,32 @@ impl Broker {
             }
             Err(error) => sending.refuse(error),
         }
+    }
+
+    /// A message of a lite topic goes to the queue that is the lite topic.
+    fn place_lite<D>(
+        &self,
+        properties: &Properties<'_>,
+        place: &mut Place<'_>,
+        sending: &mut Sending<D>,
+    ) -> Result<(), SendError> {
+        let Some(name) = properties.lite_topic else {
+            return Ok(());
+        };
+        let is_lite = MessageType::of(properties) == MessageType::Lite && !place.is_dead;
+        if !is_lite || !lite::is_parent(&place.config) {
+            return Ok(());
+        }
+        let name = String::from_utf8_lossy(name);
+        lite::check_name(&name)?;
+        let in_flight = InFlight::begin(&self.state, &place.config.name, &name).map_err(|full| {
+            SendError::TooManyLiteTopics {
+                topics_max: full.topics_max,
+            }
+        })?;
+        place.queue_id = in_flight.queue_id();
+        sending.lite = Some(in_flight);
+        Ok(())
     }
 
     /// The checks of a send for a reply, which goes to a client before it is stored. Its topic is made if it may be; the queue is

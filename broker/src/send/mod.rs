@@ -35,6 +35,7 @@ pub use sending::{SendDone, Sending};
 
 use crate::code;
 use crate::flow::FlowRefusal;
+use crate::lite::LiteNameError;
 use crate::name::NameError;
 use crate::text::Text;
 use crate::timer::DelayError;
@@ -231,6 +232,17 @@ pub enum SendError {
         /// The limit.
         max_transactions: usize,
     },
+    /// The lite topic's name is not one.
+    #[error(transparent)]
+    LiteName(#[from] LiteNameError),
+    /// There are as many lite topics as there may be.
+    #[error(
+        "the broker has {topics_max} lite topics, no more are made until some expire (lite.topic.expiration of their topic)"
+    )]
+    TooManyLiteTopics {
+        /// The limit.
+        topics_max: usize,
+    },
     /// The message is not of the type that its topic is for.
     #[error(transparent)]
     Type(#[from] TypeMismatch),
@@ -255,13 +267,13 @@ impl SendError {
             Self::BrokerNotWritable { .. }
             | Self::TopicForbidden { .. }
             | Self::TransactionForbidden { .. } => code::NO_PERMISSION,
-            Self::Name(_) | Self::QueueNotExist { .. } => code::INVALID_PARAMETER,
+            Self::Name(_) | Self::LiteName(_) | Self::QueueNotExist { .. } => code::INVALID_PARAMETER,
             Self::TopicNotExist { .. } => code::TOPIC_NOT_EXIST,
             Self::TopicNotCreated(source) => source.response_code(),
             Self::GroupNotExist { .. } => code::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::Delay(source) => source.response_code(),
             Self::TooManyTimers { .. } => code::SYSTEM_ERROR,
-            Self::TooManyTransactions { .. } => code::SYSTEM_BUSY,
+            Self::TooManyTransactions { .. } | Self::TooManyLiteTopics { .. } => code::SYSTEM_BUSY,
             Self::Type(_) | Self::Illegal(_) | Self::IllegalBatch(_) => code::MESSAGE_ILLEGAL,
             Self::Flow(refusal) => refusal.response_code(),
             Self::Store(source) => append_code(source),

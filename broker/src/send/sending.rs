@@ -15,6 +15,7 @@ use kourou_engine::{AppendDone, AppendError, Appended, Engine};
 use super::once::Place;
 use super::recent::{RecentSends, Waiter};
 use super::{SendError, SendReceipt};
+use crate::lite::InFlight;
 use crate::property::REAL_TOPIC;
 use crate::timer::RecallHandle;
 use crate::trace::SendTrace;
@@ -44,6 +45,8 @@ pub struct Sending<D> {
     id: Option<KeyHash>,
     /// Whom to tell of the end; kept for the next send.
     recent: Option<Arc<RecentSends>>,
+    /// Keeps the queue of a lite topic while a message is on its way there.
+    pub(super) lite: Option<InFlight>,
     /// What the broker's traces tell of this send.
     pub(super) trace: Option<Box<SendTrace>>,
 }
@@ -80,6 +83,7 @@ impl<D: SendDone> Sending<D> {
             waking: Waking::Writer,
             id: None,
             recent: None,
+            lite: None,
             trace: None,
         })
     }
@@ -94,6 +98,7 @@ impl<D: SendDone> Sending<D> {
         self.is_batch = is_batch;
         self.waking = waking;
         self.id = None;
+        self.lite = None;
         self.records.clear();
         self.receipt.batch_positions.clear();
         self.receipt.transaction_id.clear();
@@ -120,6 +125,7 @@ impl<D: SendDone> Sending<D> {
 
     /// Answers with places where the messages are already.
     pub(super) fn answer(mut self: Box<Self>, places: &[Place]) {
+        self.lite = None;
         self.records.clear();
         if let Some(first) = places.first() {
             self.receipt.position = first.position;
@@ -135,6 +141,7 @@ impl<D: SendDone> Sending<D> {
     }
 
     pub(super) fn refuse(mut self: Box<Self>, error: SendError) {
+        self.lite = None;
         self.records.clear();
         self.end_trace(None);
         D::sent(self, Err(error));
@@ -153,6 +160,7 @@ impl<D: SendDone> Sending<D> {
 impl<D: SendDone> AppendDone for Sending<D> {
     fn done(mut self: Box<Self>, outcome: Result<&[Appended], AppendError>, records: EncodedRecords) {
         self.records = records;
+        self.lite = None;
         let waiters = self.told_recent(&outcome);
         match &outcome {
             Ok(appended) => self.end_trace(Some(&mut appended.iter().map(|one| one.position))),

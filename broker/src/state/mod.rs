@@ -20,6 +20,7 @@
 //! kind 41 reset taken    u8 version, text group, text topic, u32 queue id, u64 position of the kind 40 that a pull was sent
 //!                        after
 //! kinds 20 to 25         deliveries: see `delivery/record.rs`
+//! kinds 50 and 51        lite topics: see `lite/record.rs`
 //! kind 26 request mode   u8 version, text topic, text group, u8 0 pull or 1 pop, i32 how many share a queue
 //!
 //! checkpoint             u32 magic, u16 version, then sections, each as u16 tag, u64 size, bytes. Versions 1 and 2 had no
@@ -51,6 +52,7 @@ use crate::delivery::{
     POPPED_IN_ORDER, PopHolds, RETRY_OF, RetryOf,
 };
 use crate::group::{GroupConfig, GroupTable};
+use crate::lite::{self, Forgotten, LiteTable, Placed, is_lite_queue};
 use crate::name::{CHECK_MAX_TIME_TOPIC, HALF_TOPIC};
 use crate::offset::{OffsetTable, ResetTable};
 use crate::options::BrokerOptions;
@@ -78,7 +80,7 @@ struct Section {
 }
 
 /// What a checkpoint consists of. A section that is missing was not known when it was written: that state stays empty.
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 12] = [
     Section {
         tag: 1,
         name: "topics",
@@ -144,6 +146,12 @@ const SECTIONS: [Section; 11] = [
         name: "request modes",
         encode: |state| state.request_modes.encode(),
         restore: |state, fields| state.request_modes.restore(fields),
+    },
+    Section {
+        tag: 50,
+        name: "lite topics",
+        encode: |state| state.lite.encode(),
+        restore: |state, fields| state.lite.restore(fields),
     },
 ];
 
@@ -380,6 +388,7 @@ pub(crate) struct State {
     pub(crate) deliveries: DeliveryTable,
     pub(crate) request_modes: RequestModes,
     pub(crate) pop_holds: PopHolds,
+    pub(crate) lite: LiteTable,
     pub(crate) subscriptions: RememberedSubscriptions,
     pub(crate) recent: Arc<RecentSends>,
     pub(crate) holds: Holds,
@@ -416,6 +425,10 @@ impl State {
                 options.limits.pop_holds_max,
                 options.limits.pop_holds_per_queue_max,
             ),
+            lite: LiteTable::new(
+                options.limits.lite_topics_max,
+                options.limits.lite_subscriptions_max,
+            ),
             subscriptions: RememberedSubscriptions::default(),
             recent: Arc::new(RecentSends::new(
                 options.retried_send_window_ms,
@@ -433,6 +446,7 @@ impl State {
             offsets: &self.offsets,
             resets: &self.resets,
             topics: &self.topics,
+            floors: &self.floors,
         }
     }
 
@@ -451,6 +465,9 @@ impl State {
         {
             return self.apply_delivery(kind, payload);
         }
+        if let Ok(kind @ (lite::ENDED | lite::SUBSCRIBED)) = u16::try_from(kind) {
+            return self.apply_lite(kind, payload, store_ms);
+        }
         let mut fields = Fields::new(payload);
         if fields.u8()? != VERSION {
             return None;
@@ -468,6 +485,7 @@ impl State {
                 self.resets.remove_topic(topic);
                 self.subscriptions.remove_topic(topic);
                 self.deliveries.remove_topic(topic);
+                self.lite.remove_topic(topic);
                 self.request_modes.remove_topic(topic);
                 for _ in 0..fields.count()? {
                     let (queue_id, end) = (fields.u32()?, fields.u64()?);
@@ -485,6 +503,7 @@ impl State {
                 self.subscriptions.remove_group(group);
                 self.resets.remove_group(group);
                 self.deliveries.remove_group(group);
+                self.lite.remove_group(group);
                 self.request_modes.remove_group(group);
                 if fields.bool()? {
                     self.offsets.remove_group(group);
@@ -548,6 +567,50 @@ impl State {
         Some(())
     }
 
+    /// Applies a record of lite topics.
+    fn apply_lite(&self, kind: u16, payload: &[u8], store_ms: i64) -> Option<()> {
+        let mut fields = Fields::new(payload);
+        if fields.u8()? != VERSION {
+            return None;
+        }
+        // The topic may have been deleted meanwhile.
+        let topic = Fields::new(payload.get(1..)?).text()?;
+        if !self.topics.contains(topic) {
+            return Some(());
+        }
+        let applied = self.lite.apply(kind, &mut fields, store_ms)?;
+        for Forgotten { group, queue_id } in applied.forgotten {
+            self.offsets.remove_queue(&group, topic, queue_id);
+            self.forget_deliveries(&group, topic, queue_id);
+        }
+        for (queue_id, floor) in applied.floors {
+            self.floors.set(QueueKey { topic, queue_id }, floor);
+        }
+        for placed in applied.placed {
+            let Placed {
+                group,
+                queue_id,
+                offset,
+            } = placed;
+            self.forget_deliveries(&group, topic, queue_id);
+            let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+            self.offsets.set(&group, topic, queue_id, offset);
+        }
+        if let Some((group, client_id)) = applied.client {
+            self.lite.wake_client(group, client_id);
+        }
+        Some(())
+    }
+
+    fn forget_deliveries(&self, group: &str, topic: &str, queue_id: u32) {
+        self.resets.end(group, topic, queue_id, None);
+        self.deliveries.remove_queue(GroupQueueKey {
+            group,
+            topic,
+            queue_id,
+        });
+    }
+
     fn restore_section(&self, section: &Section, fields: &mut Fields<'_>) -> Result<(), String> {
         fields
             .section()
@@ -560,6 +623,16 @@ impl View for State {
     fn apply(&self, record: &RecordView<'_>) {
         let topic = record.topic();
         self.recent.replay(record);
+        if is_lite_queue(record.queue_id()) && self.topics.contains(topic) {
+            let end = record.queue_offset() + 1;
+            self.lite.stored(
+                topic,
+                record.queue_id(),
+                record.properties(),
+                end,
+                record.store_ms(),
+            );
+        }
         let transaction_flag = record.sys_flag() & SYS_FLAG_TRANSACTION_MASK;
         if let Ok(origin @ 1..) = u64::try_from(record.prepared_transaction_offset()) {
             match transaction_flag {
@@ -613,6 +686,7 @@ impl View for State {
     fn arrived(&self, arrivals: &[Arrival<'_>]) {
         self.holds.arrived(arrivals);
         self.pop_holds.arrived(arrivals);
+        self.lite.arrived(arrivals);
     }
 
     fn checkpoint(&self) -> Vec<u8> {

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::message_type::{MESSAGE_TYPE, MessageType};
 use crate::flow;
+use crate::lite::EXPIRATION as LITE_TOPIC_EXPIRATION;
 
 /// Why attributes cannot be changed so.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -118,8 +119,6 @@ pub(super) const QUEUE_TYPE: &str = "queue.type";
 pub(super) const BATCH_QUEUE: &str = "BatchCQ";
 /// How long messages are kept, as far as the segments that they are in are.
 const RESERVE_TIME: &str = "reserve.time";
-/// When lite topics expire; kept for those who ask.
-const LITE_TOPIC_EXPIRATION: &str = "lite.topic.expiration";
 
 fn check(name: &str, value: Option<&str>) -> Result<(), AttributeError> {
     // Plain deletion is what there is; accepting the other would promise something else.

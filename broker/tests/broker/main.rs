@@ -11,6 +11,8 @@ mod filters;
 mod flow;
 mod histories;
 mod holds;
+mod lite_histories;
+mod lites;
 mod offsets;
 mod pop_batches;
 mod pop_resets;

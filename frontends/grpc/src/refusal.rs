@@ -4,6 +4,7 @@ use std::fmt;
 
 use kourou_broker::code;
 use kourou_broker::delivery::{DeliveryError, PopError};
+use kourou_broker::lite::SyncError;
 use kourou_broker::name::NameError;
 use kourou_broker::receive::PullError;
 use kourou_broker::send::SendError;
@@ -68,10 +69,26 @@ pub(crate) fn ok() -> Status {
 
 impl From<SendError> for Refusal {
     fn from(error: SendError) -> Self {
-        if let SendError::Type(mismatch) = &error {
-            return Self::new(Code::MessagePropertyConflictWithType, mismatch.to_string());
-        }
-        Self::of(error.response_code(), &error)
+        let code = match &error {
+            SendError::Type(_) => Code::MessagePropertyConflictWithType,
+            SendError::LiteName(_) => Code::IllegalLiteTopic,
+            SendError::TooManyLiteTopics { .. } => Code::LiteTopicQuotaExceeded,
+            other => return Self::of(other.response_code(), other),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<SyncError> for Refusal {
+    fn from(error: SyncError) -> Self {
+        let code = match &error {
+            SyncError::Name { .. } => Code::IllegalLiteTopic,
+            SyncError::NotLite { .. } => Code::IllegalTopic,
+            SyncError::NotBound { .. } => Code::IllegalConsumerGroup,
+            SyncError::ClientQuota { .. } | SyncError::TooMany { .. } => Code::LiteSubscriptionQuotaExceeded,
+            other => return Self::of(other.response_code(), other),
+        };
+        Self::new(code, error.to_string())
     }
 }
 

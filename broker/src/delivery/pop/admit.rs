@@ -18,6 +18,25 @@ pub(super) struct Admitted {
 
 impl Broker {
     pub(super) fn admit_pop(&self, request: &PopRequest) -> Result<Admitted, PopError> {
+        let messages_max = self.check_pop(request)?;
+        let (topic, group) = self.admit_popper(&request.group, &request.topic, request.queue_id)?;
+        self.admit_receive(&topic, &group)?;
+        let subscription = &request.subscription;
+        let filter = if subscription.expression.is_empty() {
+            Filter::All
+        } else {
+            Filter::compile(&subscription.expression_type, &subscription.expression)?
+        };
+        Ok(Admitted {
+            topic,
+            group,
+            filter,
+            messages_max,
+        })
+    }
+
+    /// The checks that look at the request alone. How many messages it wants.
+    pub(super) fn check_pop(&self, request: &PopRequest) -> Result<usize, PopError> {
         let broker = self.options.store_host;
         if !perm::is_readable(self.options.perm) {
             return Err(PopError::BrokerNotReadable { broker });
@@ -33,20 +52,7 @@ impl Broker {
                 max_ms,
             });
         }
-        let (topic, group) = self.admit_popper(&request.group, &request.topic, request.queue_id)?;
-        self.admit_receive(&topic, &group)?;
-        let subscription = &request.subscription;
-        let filter = if subscription.expression.is_empty() {
-            Filter::All
-        } else {
-            Filter::compile(&subscription.expression_type, &subscription.expression)?
-        };
-        Ok(Admitted {
-            topic,
-            group,
-            filter,
-            messages_max: usize::try_from(request.messages_max).unwrap_or(0).max(1),
-        })
+        Ok(usize::try_from(request.messages_max).unwrap_or(0).max(1))
     }
 
     /// The checks that pop, peek and those who wait for messages have in common.

@@ -2,6 +2,7 @@
 
 mod admit;
 mod candidate;
+mod lite;
 mod read;
 mod take;
 mod taken;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{PopError, PopRequest};
 use crate::broker::Broker;
+use admit::Admitted;
 pub use taken::TakenPop;
 
 /// Queues that are looked at for what is left when enough is taken.
@@ -53,21 +55,8 @@ impl Broker {
     /// Those of [`PopError`].
     pub fn begin_pop(self: &Arc<Self>, request: &PopRequest, reading: Reading) -> Result<PopStep, PopError> {
         let admitted = self.admit_pop(request)?;
-        let id = NEXT_POP.fetch_add(1, Ordering::Relaxed);
-        let mut taken = TakenPop {
-            broker: self.clone(),
-            id,
-            group: admitted.group.name.clone(),
-            topic: admitted.topic.name.clone(),
-            attempt_id: request.attempt_id.clone(),
-            pop_ms: self.clock.now_ms(),
-            invisible_ms: request.invisible_ms,
-            ordered: request.ordered,
-            rest: 0,
-            from: Vec::new(),
-            queues: Vec::new(),
-            is_released: false,
-        };
+        let mut taken = self.new_pop(request, &admitted);
+        let id = taken.id;
         let (mut again, mut is_cold) = (false, false);
         let mut looks_left = REST_QUEUES_MAX;
         for candidate in self.candidates(request, &admitted, id) {
@@ -86,15 +75,38 @@ impl Broker {
             again |= look.again;
             is_cold |= look.is_cold;
         }
+        Ok(self.popped(taken, &admitted, is_cold, again))
+    }
+
+    fn new_pop(self: &Arc<Self>, request: &PopRequest, admitted: &Admitted) -> TakenPop {
+        TakenPop {
+            broker: self.clone(),
+            id: NEXT_POP.fetch_add(1, Ordering::Relaxed),
+            group: admitted.group.name.clone(),
+            topic: admitted.topic.name.clone(),
+            attempt_id: request.attempt_id.clone(),
+            pop_ms: self.clock.now_ms(),
+            invisible_ms: request.invisible_ms,
+            ordered: request.ordered,
+            rest: 0,
+            from: Vec::new(),
+            queues: Vec::new(),
+            is_released: false,
+            is_out: false,
+        }
+    }
+
+    /// What all looks of a pop came to.
+    fn popped(&self, mut taken: TakenPop, admitted: &Admitted, is_cold: bool, again: bool) -> PopStep {
         if taken.count() == 0 {
             let rest = taken.rest;
             // Nothing is marked, and nobody is to be woken for it.
             taken.is_released = true;
-            return Ok(if is_cold {
+            return if is_cold {
                 PopStep::Cold
             } else {
                 PopStep::Empty { rest, again }
-            });
+            };
         }
         self.received(
             &admitted.topic,
@@ -102,6 +114,6 @@ impl Broker {
             taken.count(),
             taken.size_bytes(),
         );
-        Ok(PopStep::Taken(taken))
+        PopStep::Taken(taken)
     }
 }

@@ -6,7 +6,6 @@ use super::admit::Admitted;
 use super::candidate::Candidate;
 use super::{Reading, TakenPop};
 use crate::broker::Broker;
-use crate::delivery::hold::Concerning;
 use crate::delivery::order::Standing;
 use crate::delivery::record::{self, PoppedFrom};
 use crate::delivery::table::{Begun, GroupQueueKey, OutLimits};
@@ -19,6 +18,8 @@ pub(super) struct Look {
     pub(super) rest: u64,
     pub(super) again: bool,
     pub(super) is_cold: bool,
+    /// As much is out as may be.
+    pub(super) is_full: bool,
 }
 
 impl Broker {
@@ -53,9 +54,10 @@ impl Broker {
         let start = start.clamp(range.min, range.max);
         let out = match self.state.deliveries.begin(key, taken.id, start, limits) {
             Begun::Ours { out } => out,
-            Begun::Busy | Begun::Full => {
+            not_ours @ (Begun::Busy | Begun::Full) => {
                 return Ok(Look {
                     rest: if request.ordered { 0 } else { range.max - start },
+                    is_full: not_ours == Begun::Full,
                     ..Look::default()
                 });
             }
@@ -131,7 +133,7 @@ impl Broker {
             }
             let wanted = self.state.deliveries.release(key, taken.id);
             if wanted {
-                self.state.pop_holds.wake(&taken.topic, group, Concerning::Any);
+                self.wake_poppers(&taken.topic, key);
             }
             return Ok(look);
         }

@@ -10,6 +10,7 @@ use crate::delivery::hold::Concerning;
 use crate::delivery::record::{self, PoppedFrom};
 use crate::delivery::table::GroupQueueKey;
 use crate::delivery::{PopError, Popped, PoppedQueue};
+use crate::lite::is_lite_queue;
 use crate::offset::QueueOfGroup;
 
 /// Messages that are taken, and nobody else's while this lives. Dropped, they are there as before.
@@ -27,6 +28,8 @@ pub struct TakenPop {
     pub(super) from: Vec<PoppedFrom>,
     pub(super) queues: Vec<PoppedQueue>,
     pub(super) is_released: bool,
+    /// It is durable that they are out.
+    pub(super) is_out: bool,
 }
 
 impl fmt::Debug for TakenPop {
@@ -89,6 +92,7 @@ impl TakenPop {
             broker.engine.append(record, move |appended| match appended {
                 Ok(_) => {
                     taken.broker.trace_popped(trace);
+                    taken.is_out = true;
                     taken.release();
                     done(Ok(popped));
                 }
@@ -125,14 +129,24 @@ impl TakenPop {
         let deliveries = &self.broker.state.deliveries;
         let mut wake = self.rest > 0;
         for queue in &self.from {
-            wake |= deliveries.release(
-                GroupQueueKey {
-                    group: &self.group,
-                    topic: &queue.topic,
-                    queue_id: queue.queue_id,
-                },
-                self.id,
-            );
+            let key = GroupQueueKey {
+                group: &self.group,
+                topic: &queue.topic,
+                queue_id: queue.queue_id,
+            };
+            let wanted = deliveries.release(key, self.id);
+            if is_lite_queue(queue.queue_id) {
+                if self.is_out {
+                    // What it has next is told when these are acknowledged.
+                    continue;
+                }
+                self.broker
+                    .state
+                    .lite
+                    .may_have(key.topic, key.queue_id, key.group);
+            } else {
+                wake |= wanted;
+            }
         }
         if wake {
             self.broker

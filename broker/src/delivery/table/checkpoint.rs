@@ -15,6 +15,11 @@ impl DeliveryTable {
         self.0.lock().remove_where(|name| *name.group == *group);
     }
 
+    /// Forgets what is out of one queue.
+    pub(crate) fn remove_queue(&self, key: GroupQueueKey<'_>) {
+        self.0.lock().remove_queue(key);
+    }
+
     pub(crate) fn encode(&self) -> Writer {
         let table = self.0.lock();
         let mut out = Writer::new();

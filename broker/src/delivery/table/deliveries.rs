@@ -196,19 +196,32 @@ impl Deliveries {
             let is_gone = self.queues[at].as_ref().is_some_and(|queue| gone(&queue.name));
             if is_gone && let Some(queue) = self.queues[at].take() {
                 let number = at as u32;
-                for (offset, out) in &queue.out {
-                    self.due.remove(&(out.due_ms, number, *offset));
-                    if out.mark == Mark::Redelivery {
-                        self.redelivering = self.redelivering.saturating_sub(1);
-                    }
-                }
-                if let Some(over_ms) = queue.block.as_ref().and_then(|block| block.over_ms()) {
-                    self.due.remove(&(over_ms, number, BLOCK));
-                }
-                self.out -= queue.out.len();
+                self.forget(number, &queue.out, queue.block.as_deref());
                 self.by_name.remove(&queue.name);
                 self.free.push(number);
             }
         }
+    }
+
+    /// Forgets what is out of one queue. Whoever is popping it goes on.
+    pub(super) fn remove_queue(&mut self, key: GroupQueueKey<'_>) {
+        let Some((at, queue)) = self.find(key) else { return };
+        let (out, block) = (std::mem::take(&mut queue.out), queue.block.take());
+        self.forget(at, &out, block.as_deref());
+        self.tidy(at);
+    }
+
+    /// What was out of a queue is not counted, and not due, any more.
+    fn forget(&mut self, at: u32, out: &BTreeMap<u64, Out>, block: Option<&Block>) {
+        for (offset, one) in out {
+            self.due.remove(&(one.due_ms, at, *offset));
+            if one.mark == Mark::Redelivery {
+                self.redelivering = self.redelivering.saturating_sub(1);
+            }
+        }
+        if let Some(over_ms) = block.and_then(Block::over_ms) {
+            self.due.remove(&(over_ms, at, BLOCK));
+        }
+        self.out -= out.len();
     }
 }

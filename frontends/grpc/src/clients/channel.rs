@@ -16,7 +16,10 @@ use super::asked::Asked;
 use crate::caller::Caller;
 use crate::limits::Limits;
 use crate::message::{TransactionId, delivered};
-use crate::wire::v2::{RecoverOrphanedTransactionCommand, TelemetryCommand, telemetry_command::Command};
+use crate::wire::v2::{
+    NotifyUnsubscribeLiteCommand, RecoverOrphanedTransactionCommand, TelemetryCommand,
+    telemetry_command::Command,
+};
 
 /// The way to one Telemetry stream.
 pub(crate) type Commands = mpsc::Sender<Result<TelemetryCommand, Status>>;
@@ -194,6 +197,13 @@ impl ClientChannel for GrpcClient {
             Some(this) => this.put(question, done),
             None => done(Err(AskError::Gone)),
         }
+    }
+
+    fn unsubscribe_lite(&self, lite_topic: &str) -> bool {
+        let lite_topic = lite_topic.to_owned();
+        self.push(Command::NotifyUnsubscribeLiteCommand(
+            NotifyUnsubscribeLiteCommand { lite_topic },
+        ))
     }
 
     fn close(&self) {

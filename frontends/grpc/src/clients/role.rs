@@ -80,8 +80,10 @@ impl Role {
         now_ms: i64,
     ) -> Result<Self, Refusal> {
         let consume_type = match client_type {
-            ClientType::PushConsumer => ConsumeType::Passively,
-            ClientType::SimpleConsumer | ClientType::PullConsumer => ConsumeType::Actively,
+            ClientType::PushConsumer | ClientType::LitePushConsumer => ConsumeType::Passively,
+            ClientType::SimpleConsumer | ClientType::LiteSimpleConsumer | ClientType::PullConsumer => {
+                ConsumeType::Actively
+            }
             other => {
                 return Err(Refusal::new(
                     Code::UnrecognizedClientType,

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use kourou_broker::group::GroupConfig;
+use kourou_broker::lite::{LITE_TOPIC_SIZE_BYTES_MAX, LiteSettings};
 
 use crate::limits::{BATCH_MAX, POLL_MAX, receive};
 use crate::message::duration;
@@ -44,7 +45,16 @@ pub(super) fn complete(
         }
         Some(PubSub::Subscription(subscription)) => {
             let retries = group.map_or(16, |group| group.retry_times_max);
-            subscription.fifo = Some(group.is_some_and(|group| group.consume_message_orderly));
+            let lite = group.and_then(LiteSettings::of);
+            // What is of one lite topic is in order, whatever else the group is.
+            let is_ordered = lite.is_some() || group.is_some_and(|group| group.consume_message_orderly);
+            subscription.fifo = Some(is_ordered);
+            if let Some(lite) = lite {
+                // Without them clients subscribe to nothing.
+                let quota = i32::try_from(lite.client_quota).unwrap_or(i32::MAX);
+                subscription.lite_subscription_quota = Some(quota);
+                subscription.max_lite_topic_size = i32::try_from(LITE_TOPIC_SIZE_BYTES_MAX).ok();
+            }
             subscription.receive_batch_size = Some(BATCH_MAX);
             subscription.long_polling_timeout = Some(duration(POLL_MAX));
             settings.backoff_policy = Some(RetryPolicy {
@@ -102,5 +112,23 @@ mod tests {
             Some(PubSub::Subscription(subscription)) if subscription.fifo == Some(true)
         ));
         assert_eq!(completed.metric.map(|metric| metric.on), Some(false));
+
+        let consumer = Settings {
+            pub_sub: Some(PubSub::Subscription(Subscription::default())),
+            ..Settings::default()
+        };
+        let mut group = GroupConfig::new("g");
+        for (name, value) in [("lite.bind.topic", "t"), ("lite.sub.client.quota", "7")] {
+            group.attributes.insert(name.to_owned(), value.to_owned());
+        }
+        let Some(PubSub::Subscription(subscription)) = complete(consumer, Some(&group), 0).pub_sub else {
+            panic!("it is a consumer's")
+        };
+        let said = (
+            subscription.fifo,
+            subscription.lite_subscription_quota,
+            subscription.max_lite_topic_size,
+        );
+        assert_eq!(said, (Some(true), Some(7), Some(64)));
     }
 }

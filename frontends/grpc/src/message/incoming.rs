@@ -1,7 +1,7 @@
 //! A message that a client sends: checked, and made what the broker stores.
 
 use bytes::Bytes;
-use kourou_broker::Limits as BrokerLimits;
+use kourou_broker::{Limits as BrokerLimits, lite};
 use kourou_proto::message::properties::{NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
 use kourou_proto::message::{property, sysflag};
 
@@ -118,7 +118,8 @@ fn check_body(body: &[u8], max_bytes: usize) -> Result<(), Refusal> {
 fn push_kind(system: &SystemProperties, properties: &mut PropertyText) -> Result<MessageType, Refusal> {
     let mut kind = MessageType::Normal;
     if let Some(lite_topic) = &system.lite_topic {
-        check_text(lite_topic, Code::IllegalLiteTopic, "the lite topic")?;
+        lite::check_name(lite_topic)
+            .map_err(|error| Refusal::new(Code::IllegalLiteTopic, error.to_string()))?;
         properties.push(LITE_TOPIC, lite_topic);
         kind = MessageType::Lite;
     }

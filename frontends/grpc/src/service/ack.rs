@@ -112,11 +112,15 @@ pub(super) async fn change(
     port.renewals.forget(&receipt.handle);
     let (told, outcome) = oneshot::channel();
     let invisible_ms = i64::try_from(invisible.as_millis()).unwrap_or(i64::MAX);
-    port.broker
-        .change_invisible(&receipt.handle, invisible_ms, move |changed| {
-            // Nobody waits any more if the client has given up; the old handle is void all the same.
-            let _ = told.send(changed);
-        });
+    let done = move |changed| {
+        // Nobody waits any more if the client has given up; the old handle is void all the same.
+        let _ = told.send(changed);
+    };
+    if request.suspend() {
+        port.broker.suspend(&receipt.handle, invisible_ms, done);
+    } else {
+        port.broker.change_invisible(&receipt.handle, invisible_ms, done);
+    }
     let changed = outcome.await.map_err(stopped)??;
     let receipt = Receipt {
         handle: Handle {

@@ -33,5 +33,8 @@ pub(super) fn terminate(port: &Port, caller: &Caller) -> Result<NotifyClientTerm
     let client = port.clients.find(caller).ok_or_else(unknown)?;
     port.clients.leave(&client, &port.broker);
     port.renewals.abandon(port, &caller.client_id);
+    if let Some(group) = client.role().as_ref().and_then(|role| role.group.as_deref()) {
+        port.broker.leave_lite(group, &caller.client_id);
+    }
     Ok(NotifyClientTerminationResponse { status: Some(ok()) })
 }

@@ -3,6 +3,7 @@
 
 mod ack;
 mod clients;
+mod lite;
 mod offsets;
 mod pull;
 mod recall;
@@ -29,8 +30,9 @@ use crate::wire::v2::{
     HeartbeatResponse, NotifyClientTerminationRequest, NotifyClientTerminationResponse, PullMessageRequest,
     PullMessageResponse, QueryAssignmentRequest, QueryAssignmentResponse, QueryOffsetRequest,
     QueryOffsetResponse, QueryRouteRequest, QueryRouteResponse, RecallMessageRequest, RecallMessageResponse,
-    ReceiveMessageRequest, ReceiveMessageResponse, SendMessageRequest, SendMessageResponse, TelemetryCommand,
-    UpdateOffsetRequest, UpdateOffsetResponse,
+    ReceiveMessageRequest, ReceiveMessageResponse, SendMessageRequest, SendMessageResponse,
+    SyncLiteSubscriptionRequest, SyncLiteSubscriptionResponse, TelemetryCommand, UpdateOffsetRequest,
+    UpdateOffsetResponse,
 };
 
 /// The service.
@@ -158,6 +160,13 @@ impl MessagingService for Messaging {
         request: Request<RecallMessageRequest>,
     ) -> Result<Response<RecallMessageResponse>, Status> {
         answer!(RecallMessageResponse, request, _caller => recall::recall(&self.port, request.get_ref()).await)
+    }
+
+    async fn sync_lite_subscription(
+        &self,
+        request: Request<SyncLiteSubscriptionRequest>,
+    ) -> Result<Response<SyncLiteSubscriptionResponse>, Status> {
+        answer!(SyncLiteSubscriptionResponse, request, caller => lite::sync(&self.port, &caller, request.into_inner()).await)
     }
 
     async fn update_offset(

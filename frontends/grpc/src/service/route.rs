@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kourou_broker::lite::LiteSettings;
 use kourou_broker::topic::{TopicConfig, perm};
 
 use crate::message::accepted_types;
@@ -55,7 +56,8 @@ pub(super) fn assignment(
     let is_ordered = port
         .broker
         .group(group)
-        .is_some_and(|config| config.consume_message_orderly);
+        // Lite topics are asked for by client, all at once.
+        .is_some_and(|config| config.consume_message_orderly && LiteSettings::of(&config).is_none());
     let ids = if is_ordered {
         (0..queues)
             .map(|id| i32::try_from(id).unwrap_or(i32::MAX))

@@ -8,7 +8,7 @@ use kourou_grpc::Limits;
 use kourou_grpc::wire::health::HealthCheckRequest;
 use kourou_grpc::wire::health::health_check_response::ServingStatus;
 use kourou_grpc::wire::health::health_client::HealthClient;
-use kourou_grpc::wire::v2::{Code, SendMessageRequest, SyncLiteSubscriptionRequest};
+use kourou_grpc::wire::v2::{Code, SendMessageRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::body::Body;
@@ -102,7 +102,7 @@ impl hyper::body::Body for OneFrame {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_and_what_is_not_served_says_so() {
+async fn what_is_too_large_is_refused() {
     let mut limits = Limits::default();
     limits.requests_size_bytes_max = 6 << 20;
     let node = node_with(limits, |_| {}).await;
@@ -121,11 +121,6 @@ async fn what_is_too_large_is_refused_and_what_is_not_served_says_so() {
     assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
     let status = client.send_message(send(17 << 20)).await.unwrap_err();
     assert_ne!(status.code(), tonic::Code::Ok);
-    let status = client
-        .sync_lite_subscription(SyncLiteSubscriptionRequest::default())
-        .await
-        .unwrap_err();
-    assert_eq!(status.code(), tonic::Code::Unimplemented);
     let answer = client.send_message(send(1)).await.unwrap().into_inner();
     assert_eq!(code(&answer.status), Code::Ok);
 }

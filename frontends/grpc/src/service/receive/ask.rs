@@ -6,6 +6,7 @@ use std::time::Duration;
 use kourou_broker::Text;
 use kourou_broker::delivery::{PopRequest, PopStart};
 use kourou_broker::receive::InlineSubscription;
+use kourou_broker::topic::MessageType;
 use tokio::time::Instant;
 use tonic::Request;
 
@@ -31,6 +32,8 @@ const ANSWER: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) pop: PopRequest,
+    /// Of a receive of lite topics, the client whose they are.
+    pub(super) lite_client: Option<Arc<str>>,
     /// The topic as the client names it.
     pub(super) topic: Resource,
     /// When to give up.
@@ -72,9 +75,14 @@ pub(super) fn parse(port: &Port, request: &Request<ReceiveMessageRequest>) -> Re
         .broker
         .group(group)
         .is_some_and(|config| config.consume_message_orderly);
+    let topic_name = names::topic(topic)?;
+    let has_lites = port
+        .broker
+        .topic(topic_name)
+        .is_some_and(|config| MessageType::of_topic(&config.attributes) == Some(MessageType::Lite));
     let pop = PopRequest {
         group: Text::from(group),
-        topic: Text::from(names::topic(topic)?),
+        topic: Text::from(topic_name),
         // Any: a queue's number in a request only says which broker is meant.
         queue_id: -1,
         messages_max: asked.batch_size.clamp(1, BATCH_MAX),
@@ -89,6 +97,7 @@ pub(super) fn parse(port: &Port, request: &Request<ReceiveMessageRequest>) -> Re
     };
     Ok(Ask {
         pop,
+        lite_client: has_lites.then(|| caller.client_id.as_str().into()),
         topic: topic.cloned().unwrap_or_default(),
         deadline: Instant::now() + wait,
         renewed_for: asked.auto_renew.then(|| caller.client_id.as_str().into()),

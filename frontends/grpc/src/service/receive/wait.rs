@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use kourou_broker::Broker;
-use kourou_broker::delivery::{PopError, PopHold, PopRequest, PopStep, Reading, Waiter};
+use kourou_broker::delivery::{PopError, PopHold, PopHoldGuard, PopRequest, PopStep, Reading, Waiter};
+use kourou_broker::lite::{LiteHold, LiteHoldGuard};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep_until;
 
@@ -17,14 +18,62 @@ use crate::wire::v2::Code;
 /// Somebody who waits may have been woken for a message. Dropped, it wakes another one in its place.
 struct Turn {
     broker: Arc<Broker>,
-    pop: PopRequest,
+    wish: Wish,
     is_over: bool,
+}
+
+/// What is waited for.
+#[derive(Clone)]
+struct Wish {
+    pop: PopRequest,
+    /// Of lite topics, the client whose they are.
+    lite_client: Option<Arc<str>>,
+}
+
+/// What keeps a place among those who wait.
+enum Held {
+    Queues(#[expect(dead_code, reason = "its end is what counts")] PopHoldGuard),
+    Lite(#[expect(dead_code, reason = "its end is what counts")] LiteHoldGuard),
+}
+
+impl Wish {
+    fn begin(&self, broker: &Arc<Broker>, reading: Reading) -> Result<PopStep, PopError> {
+        match &self.lite_client {
+            None => broker.begin_pop(&self.pop, reading),
+            Some(client_id) => broker.begin_lite_pop(&self.pop, client_id, reading),
+        }
+    }
+
+    /// `None` if as many wait as may.
+    fn hold(
+        &self,
+        broker: &Arc<Broker>,
+        wake: impl FnOnce() + Send + 'static,
+    ) -> Result<Option<Held>, PopError> {
+        Ok(match &self.lite_client {
+            None => match broker.hold_pop(&self.pop, Waiter::Pop, wake)? {
+                PopHold::Held(guard) => Some(Held::Queues(guard)),
+                PopHold::Full => None,
+            },
+            Some(client_id) => match broker.hold_lite(&self.pop, client_id, wake)? {
+                LiteHold::Held(guard) => Some(Held::Lite(guard)),
+                LiteHold::Full => None,
+            },
+        })
+    }
+
+    fn pass_on(&self, broker: &Broker) {
+        match &self.lite_client {
+            None => broker.pass_on(&self.pop),
+            Some(client_id) => broker.pass_on_lite(&self.pop, client_id),
+        }
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         if !self.is_over {
-            self.broker.pass_on(&self.pop);
+            self.wish.pass_on(&self.broker);
         }
     }
 }
@@ -41,30 +90,31 @@ enum Look {
 pub(super) async fn wait(port: &Arc<Port>, ask: Ask) -> Result<Option<Handout>, Refusal> {
     let Ask {
         pop,
+        lite_client,
         topic,
         deadline,
         renewed_for,
     } = ask;
     let mut turn = Turn {
         broker: Arc::clone(&port.broker),
-        pop,
+        wish: Wish { pop, lite_client },
         is_over: false,
     };
-    let found = look_until(port, &turn.pop, deadline).await;
+    let found = look_until(port, &turn.wish, deadline).await;
     turn.is_over = true;
     Ok(found?.map(|found| found.asked_as(topic, renewed_for)))
 }
 
 async fn look_until(
     port: &Arc<Port>,
-    pop: &PopRequest,
+    wish: &Wish,
     deadline: tokio::time::Instant,
 ) -> Result<Option<Handout>, Refusal> {
     let woken = Arc::new(Notify::new());
     let mut held = None;
     let mut is_last = false;
     loop {
-        match look(port, pop).await? {
+        match look(port, wish).await? {
             Look::Found(found) => return Ok(Some(found)),
             Look::Again => {
                 tokio::task::consume_budget().await;
@@ -75,13 +125,10 @@ async fn look_until(
         }
         if held.is_none() {
             let wake = Arc::clone(&woken);
-            held = match port
-                .broker
-                .hold_pop(pop, Waiter::Pop, move || wake.notify_one())?
-            {
-                PopHold::Held(guard) => Some(guard),
-                PopHold::Full => return Err(full()),
-            };
+            held = wish.hold(&port.broker, move || wake.notify_one())?;
+            if held.is_none() {
+                return Err(full());
+            }
             // From now on nothing is missed; what came before is there.
             continue;
         }
@@ -101,17 +148,17 @@ fn full() -> Refusal {
     )
 }
 
-async fn look(port: &Arc<Port>, pop: &PopRequest) -> Result<Look, Refusal> {
+async fn look(port: &Arc<Port>, wish: &Wish) -> Result<Look, Refusal> {
     let (told, outcome) = oneshot::channel();
-    match begin(&port.broker, pop, Reading::Memory, told)? {
+    match begin(&port.broker, wish, Reading::Memory, told)? {
         Begun::Storing => {}
         Begun::Empty { again: true } => return Ok(Look::Again),
         Begun::Empty { again: false } => return Ok(Look::Nothing),
         Begun::Cold(told) => {
             // What is taken there is handed out there: whoever waits for it may be gone by then.
-            let (broker, pop) = (Arc::clone(&port.broker), pop.clone());
+            let (broker, wish) = (Arc::clone(&port.broker), wish.clone());
             match port
-                .blocking(move || begin(&broker, &pop, Reading::Disk, told))
+                .blocking(move || begin(&broker, &wish, Reading::Disk, told))
                 .await??
             {
                 Begun::Storing => {}
@@ -140,11 +187,11 @@ enum Begun {
     Cold(Told),
 }
 
-fn begin(broker: &Arc<Broker>, pop: &PopRequest, reading: Reading, told: Told) -> Result<Begun, Refusal> {
-    Ok(match broker.begin_pop(pop, reading)? {
+fn begin(broker: &Arc<Broker>, wish: &Wish, reading: Reading, told: Told) -> Result<Begun, Refusal> {
+    Ok(match wish.begin(broker, reading)? {
         PopStep::Taken(taken) => {
             let broker = Arc::clone(broker);
-            let (group, topic) = (pop.group.clone(), pop.topic.clone());
+            let (group, topic) = (wish.pop.group.clone(), wish.pop.topic.clone());
             taken.store(move |stored| {
                 let stored = stored.map(|popped| Handout::new(broker, group, topic, popped));
                 // If nobody waits any more, dropping them has them come again soon.

@@ -27,6 +27,7 @@ final class Api {
         Matrix.register(cases);
         GrpcConsuming.register(cases);
         GrpcSurviving.register(cases);
+        GrpcLite.register(cases);
     }
 
     /** Those that go on while somebody kills the broker. */

@@ -491,10 +491,18 @@ final class GrpcConsuming {
     }
 
     static String group(Run run, String label, boolean orderly, int retries) throws Exception {
+        return group(run, label, orderly, retries, Map.of());
+    }
+
+    static String group(Run run, String label, boolean orderly, int retries, Map<String, String> attributes)
+            throws Exception {
         SubscriptionGroupConfig config = new SubscriptionGroupConfig();
         config.setGroupName(run.name(label));
         config.setConsumeMessageOrderly(orderly);
         config.setRetryMaxTimes(retries);
+        Map<String, String> changes = new TreeMap<>();
+        attributes.forEach((name, value) -> changes.put("+" + name, value));
+        config.setAttributes(changes);
         DefaultMQAdminExt admin = admin(run);
         for (var broker : admin.examineBrokerClusterInfo().getBrokerAddrTable().values()) {
             admin.createAndUpdateSubscriptionGroupConfig(broker.getBrokerAddrs().get(0L), config);
@@ -525,13 +533,17 @@ final class GrpcConsuming {
                 .setSubscriptionExpressions(filters)
                 .setMessageListener(listener)
                 .build();
-        // It waits for its last receive to end, which has nobody else wait.
+        closeBehind(run, consumer);
+        return consumer;
+    }
+
+    /** A push consumer waits for its last receive to end, which has nobody else wait. */
+    static void closeBehind(Run run, java.io.Closeable consumer) {
         run.closing(() -> {
             Thread closing = new Thread(() -> close(consumer));
             closing.setDaemon(true);
             closing.start();
         });
-        return consumer;
     }
 
     private static void close(java.io.Closeable consumer) {
