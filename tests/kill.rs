@@ -1,6 +1,7 @@
 //! Kills the broker over and over while witnesses send to it, then reads everything and compares.
 //!
-//! `KOUROU_KILLS` says how often (20 unless told), `KOUROU_KILL_SEED` repeats the moments of an earlier run.
+//! `KOUROU_KILLS` says how often (20 unless told), `KOUROU_KILL_SEED` repeats the moments of an earlier run. `tests/kill-loop` does it
+//! many times with the release binary.
 
 mod support;
 
@@ -71,8 +72,14 @@ fn kills_under_pop_repeat_nothing_acknowledged_and_lose_nothing() -> Result<()> 
     kourou.wait_ready()?;
     let before = poppers.acknowledged();
     poppers.wait_for_more(before, 1)?;
+    let acknowledged = poppers.acknowledged();
+    // An error if anything of what the poppers heard was not true.
     poppers.finish()?;
-    say(&format!("kill test, pop: {kills} kills in {:?}", start.elapsed()));
+    say(&format!(
+        "SUMMARY pop: {kills} kills, {acknowledged} acknowledged, 0 lost, 0 repeated after their acknowledgement; {}; {:?}",
+        rolled(folder.path())?,
+        start.elapsed()
+    ));
     kourou.stop()
 }
 
@@ -141,6 +148,7 @@ fn kills(flush: &str) -> Result<()> {
         shown(&verified),
         shown(&verified_again),
     ));
+    let left = rolled(folder.path())?;
     if verified.is_err() || verified_again.is_err() {
         let kept = folder.keep();
         say(&format!(
@@ -150,7 +158,45 @@ fn kills(flush: &str) -> Result<()> {
     }
     let (found, reopened) = (verified?, verified_again?);
     ensure!(found == reopened, "a clean restart changed what is found");
+    say(&summary(flush, kills, &found, &left, start.elapsed())?);
     kourou.stop()
+}
+
+/// One line for people: what was found of what was acknowledged.
+fn summary(flush: &str, kills: u64, found: &str, left: &str, took: Duration) -> Result<String> {
+    let found: serde_json::Value = serde_json::from_str(found)?;
+    let sum = |fields: &[&str]| -> u64 {
+        let numbers = fields.iter().filter_map(|field| found.pointer(field)?.as_u64());
+        numbers.sum()
+    };
+    Ok(format!(
+        "SUMMARY {flush}: {kills} kills, {} acknowledged (of these {} for a time, {} transactions), {} lost, {} corrupted, {} moved or \
+         out of order, {} doubled, {} timers early, {} doubled and {} leaked transactions; {left}; {took:?}",
+        sum(&[
+            "/acknowledged",
+            "/timers/acknowledged",
+            "/transactions/acknowledged"
+        ]),
+        sum(&["/timers/acknowledged"]),
+        sum(&["/transactions/acknowledged"]),
+        sum(&["/lost", "/timers/lost", "/transactions/lost"]),
+        sum(&["/corrupted"]),
+        sum(&["/moved", "/unordered", "/offsetsGivenTwice"]),
+        sum(&["/duplicates", "/timers/repeated"]),
+        sum(&["/timers/early"]),
+        sum(&["/transactions/repeated"]),
+        sum(&["/transactions/visibleThoughRolledBack"]),
+    ))
+}
+
+/// How many segments and indexes the run left, which says how often kills could meet their making.
+fn rolled(folder: &Path) -> Result<String> {
+    let count = |name: &str| -> Result<usize> {
+        let path = folder.join("store").join(name);
+        let listed = std::fs::read_dir(&path).with_context(|| format!("listing {}", path.display()))?;
+        Ok(listed.count())
+    };
+    Ok(format!("{} segments, {} indexes", count("log")?, count("index")?))
 }
 
 fn shown(verified: &Result<String>) -> String {

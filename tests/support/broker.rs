@@ -9,6 +9,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Ports, wait_until, wire};
 
+/// What is tested: the binary that was built with the tests, unless `KOUROU_TEST_BINARY` names another.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("KOUROU_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_kourou").into(), PathBuf::from)
+}
+
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -25,7 +30,7 @@ impl Kourou {
     pub(crate) fn start(folder: &Path, ports: Ports, extra: &[&str]) -> Result<Self> {
         let log = folder.join("kourou.log");
         let out = File::options().create(true).append(true).open(&log)?;
-        let child = Command::new(env!("CARGO_BIN_EXE_kourou"))
+        let child = Command::new(binary())
             .arg("--data")
             .arg(folder.join("store"))
             .args(["--namesrv-port", &ports.namesrv.to_string()])

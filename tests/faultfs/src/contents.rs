@@ -176,7 +176,6 @@ fn within(position: u64, end: u64) -> (usize, usize) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

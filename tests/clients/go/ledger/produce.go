@@ -72,6 +72,10 @@ func produce(namesrv, topic, file string, seed int64) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	forTimes, err := startTimers(namesrv, topic, file, start, seed)
+	if err != nil {
+		return nil, err
+	}
 	if err := makeGroup(namesrv, topic); err != nil {
 		return nil, err
 	}
@@ -79,30 +83,34 @@ func produce(namesrv, topic, file string, seed int64) (map[string]any, error) {
 	start(keeper.keep)
 	finished := make(chan struct{})
 	go s.report(finished)
+	witnesses := []*sending{s, inTransactions.sending, forTimes.sending}
 
 	input := bufio.NewScanner(os.Stdin)
 	for input.Scan() {
-		s.lives.begin()
-		inTransactions.lives.begin()
+		for _, witness := range witnesses {
+			witness.lives.begin()
+		}
 	}
-	s.stopping.Store(true)
-	inTransactions.stopping.Store(true)
+	for _, witness := range witnesses {
+		witness.stopping.Store(true)
+	}
 	all.Wait()
-	if err := inTransactions.settle(); err != nil {
+	if err := errors.Join(inTransactions.settle(), forTimes.settle()); err != nil {
 		return nil, err
 	}
 	close(finished)
-	if err := errors.Join(ledger.close(), inTransactions.book.close()); err != nil {
+	if err := errors.Join(ledger.close(), inTransactions.book.close(), forTimes.book.close()); err != nil {
 		return nil, err
 	}
-	for _, witness := range []*sending{s, inTransactions.sending} {
+	for _, witness := range witnesses {
 		if failure := witness.failed.Load(); failure != nil {
 			return nil, *failure
 		}
 	}
 	return map[string]any{
-		"ok": keeper.commits > 0, "acknowledged": ledger.count.Load(), "attempts": s.attempts.Load(),
+		"ok": keeper.commits > 0 && forTimes.early.Load() == 0, "acknowledged": ledger.count.Load(), "attempts": s.attempts.Load(),
 		"transactions": inTransactions.book.count.Load(), "asked": inTransactions.decider.asked.Load(),
+		"timers": forTimes.book.count.Load(), "timersSeenEarly": forTimes.early.Load(),
 		"offsetCommits": keeper.commits, "offsetsLookedUp": keeper.lookUps, "offsetsSetBack": keeper.setBack,
 	}, nil
 }

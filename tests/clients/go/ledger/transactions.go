@@ -202,8 +202,8 @@ func readTransactions(namesrv, topic string) (map[[2]uint64]int, error) {
 			return nil, err
 		}
 		mq := &primitive.MessageQueue{Topic: topic, BrokerName: broker, QueueId: queue}
-		err = readAll(c, mq, end, func(_ int64, body []byte) error {
-			producer, sequence, err := decode(body)
+		err = readAll(c, mq, end, func(message *primitive.MessageExt) error {
+			producer, sequence, err := decode(message.Body)
 			copies[[2]uint64{uint64(producer), sequence}]++
 			return err
 		})

@@ -92,24 +92,28 @@ func verify(namesrv, topic, file string) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ok := transactions["ok"] == true && lost == 0 && a.corrupted == 0 && a.moved == 0 && a.unordered == 0 && twice == 0 && duplicates == 0 &&
+	timers, err := verifyTimers(namesrv, topic, file)
+	if err != nil {
+		return nil, err
+	}
+	ok := transactions["ok"] == true && timers["ok"] == true && lost == 0 && a.corrupted == 0 && a.moved == 0 && a.unordered == 0 && twice == 0 && duplicates == 0 &&
 		a.acknowledged > 0
 	return map[string]any{
 		"ok": ok, "acknowledged": a.acknowledged, "found": a.found, "lost": lost, "corrupted": a.corrupted,
 		"moved": a.moved, "unordered": a.unordered, "offsetsGivenTwice": twice, "duplicates": duplicates,
-		"transactions": transactions, "problems": a.problems,
+		"transactions": transactions, "timers": timers, "problems": a.problems,
 	}, nil
 }
 
 func (a *audit) readQueue(c rocketmq.PullConsumer, queue *primitive.MessageQueue, end int64) error {
-	return readAll(c, queue, end, func(offset int64, body []byte) error {
-		a.take(queue.QueueId, uint64(offset), body)
+	return readAll(c, queue, end, func(message *primitive.MessageExt) error {
+		a.take(queue.QueueId, uint64(message.QueueOffset), message.Body)
 		return nil
 	})
 }
 
 // Reads a queue from its first message to its end.
-func readAll(c rocketmq.PullConsumer, queue *primitive.MessageQueue, end int64, take func(int64, []byte) error) error {
+func readAll(c rocketmq.PullConsumer, queue *primitive.MessageQueue, end int64, take func(*primitive.MessageExt) error) error {
 	for next := int64(0); next < end; {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		result, err := c.PullFrom(ctx, queue, next, 32)
@@ -125,7 +129,7 @@ func readAll(c rocketmq.PullConsumer, queue *primitive.MessageQueue, end int64, 
 			if message.QueueOffset != next {
 				return fmt.Errorf("queue %d has offset %d where %d should be", queue.QueueId, message.QueueOffset, next)
 			}
-			if err := take(next, message.Body); err != nil {
+			if err := take(message); err != nil {
 				return fmt.Errorf("queue %d offset %d: %w", queue.QueueId, next, err)
 			}
 			next++

@@ -74,6 +74,32 @@ func TestTransactionsAreJudged(t *testing.T) {
 	}
 }
 
+func TestTimersAreJudged(t *testing.T) {
+	entries := []entry{{Sequence: 1, Offset: 5000}, {Sequence: 2, Offset: 6000}}
+	for _, c := range []struct {
+		wrong  string
+		stored map[[2]uint64][]int64
+	}{
+		{"", map[[2]uint64][]int64{{0, 1}: {5000}, {0, 2}: {6003}}},
+		{"lost", map[[2]uint64][]int64{{0, 1}: {5000}}},
+		{"repeated", map[[2]uint64][]int64{{0, 1}: {5000}, {0, 2}: {6003, 6004}}},
+		{"early", map[[2]uint64][]int64{{0, 1}: {4999}, {0, 2}: {6003}}},
+	} {
+		found := judgeTimers(entries, c.stored)
+		for _, what := range []string{"lost", "repeated", "early"} {
+			if wanted := map[bool]int{true: 1}[what == c.wrong]; found[what] != wanted {
+				t.Fatalf("%s: %v", c.wrong, found)
+			}
+		}
+		if found["ok"] != (c.wrong == "") {
+			t.Fatalf("%s: %v", c.wrong, found)
+		}
+	}
+	if judgeTimers(nil, nil)["ok"] == true {
+		t.Fatal("nothing was acknowledged")
+	}
+}
+
 func TestBookKeepsWhatWasNoted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "book")
 	b, err := newBook(path)
