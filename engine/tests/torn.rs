@@ -299,6 +299,37 @@ fn what_a_failed_write_left_in_memory_is_written_again() {
     }
 }
 
+/// The open clears what a torn group left, and the sync of that fails. The next open sees zeros; the disk must have them, too.
+#[test]
+fn what_was_cleared_and_not_synced_is_cleared_again() {
+    let disk = SimDisk::new();
+    let store = Store::open(&disk, small()).unwrap();
+    store
+        .engine
+        .append_blocking(message("orders", 0, 1, 100))
+        .unwrap();
+    disk.crash_at(disk.operations(), Tear::Without(0));
+    let _ = store.append(message("orders", 0, 2, 3_000));
+    let _ = store.append(message("orders", 0, 3, 3_000));
+    store.engine.pump();
+    let disk = disk.after_power_cut(Survivors::None);
+    assert!(contains(&disk, 3, 3_000), "the tear leaves the second");
+    // Which operation the sync of the zeros is: the first after they were written.
+    let dry = disk.after_kill();
+    Store::open(&dry, small()).unwrap();
+    let is_write = |op: &Op| matches!(op, Op::Write { path, .. } if *path == segment());
+    let cleared = dry.trace().iter().position(is_write).unwrap();
+    let is_sync = |op: &Op| *op == Op::Sync { path: segment() };
+    let sync = cleared + dry.trace()[cleared..].iter().position(is_sync).unwrap();
+    disk.fail_sync_once_dropping(sync as u64);
+    assert!(Store::open(&disk, small()).is_err());
+    let disk = disk.after_kill();
+    let store = Store::open(&disk, small()).unwrap();
+    assert!(store.engine.recovery().cut_bytes > 0);
+    drop(store);
+    assert!(!contains(&disk.after_power_cut(Survivors::None), 3, 3_000));
+}
+
 /// A full disk refuses messages, takes state records from its reserve, serves reads, and recovers by itself.
 #[test]
 fn a_full_disk_is_not_the_end() {

@@ -606,7 +606,12 @@ impl Replay<'_> {
                 .write_at(&zeros[..count as usize], segment.offset(at))?;
             at += count;
         }
-        segment.file.sync()
+        let outcome = segment.file.sync();
+        if outcome.is_err() {
+            // The next open would see zeros that may be on no disk, and leave them. One byte lets it clear all of this again.
+            let _ = segment.file.write_at(&[0xFF], segment.offset(end - 1));
+        }
+        outcome
     }
 
     /// The log ends at `end`; a later segment that holds records says that it did not always.
