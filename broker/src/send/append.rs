@@ -190,19 +190,27 @@ impl Broker {
                 .push_next(self.clock.now_ms(), &mut sending.receipt.transaction_id),
         }
         match self.encode_send(request, properties, place, &mut sending) {
-            Ok(()) if !place.is_dead && self.is_once(request, properties) => self.append_once(sending),
-            Ok(()) => sending.append_to(&self.engine),
+            Ok(delay) if !place.is_dead && self.is_once(request, properties) => {
+                let is_due = delay == Delay::None && properties.timer.deliver_ms.is_some() && !place.is_half;
+                if is_due {
+                    self.append_once_due(sending);
+                } else {
+                    self.append_once(sending);
+                }
+            }
+            Ok(_) => sending.append_to(&self.engine),
             Err(error) => sending.refuse(error),
         }
     }
 
+    /// Returns when the message is to be delivered.
     fn encode_send<D>(
         &self,
         request: &SendRequest<'_>,
         properties: &Properties<'_>,
         place: &Place<'_>,
         sending: &mut Sending<D>,
-    ) -> Result<(), SendError> {
+    ) -> Result<Delay, SendError> {
         let delay = self.delay_of_send(properties, place)?;
         let mut without = Names::STAMPED;
         if matches!(delay, Delay::Level(_)) || place.is_dead {
@@ -266,7 +274,8 @@ impl Broker {
         sending
             .records
             .push(&record, &self.record_limits())
-            .map_err(SendError::Illegal)
+            .map_err(SendError::Illegal)?;
+        Ok(delay)
     }
 
     /// When the message is to be delivered. Of a transaction that is for later: the delay begins with the commit.

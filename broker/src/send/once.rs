@@ -4,6 +4,9 @@
 //! the first, if that is what its record holds: topic, body, flag and properties are the same. If the first is still on its way
 //! the second waits for its end; should it fail, the second is stored itself.
 //!
+//! A message for a time is stored under the topic of those that wait. Tried again when its time has come, it waits no more, and is
+//! looked for there first.
+//!
 //! Not meant are: sends without a unique key of the client's, sends to retry and dead-letter topics and messages that have been
 //! consumed before (a consumer that sends back keeps the key), and messages that carry the marks of a broker, which somebody has
 //! received and sends on. `docs/retried-sends.md` says it for users.
@@ -16,8 +19,8 @@ use super::recent::{Begun, Waiter};
 use super::sending::Sending;
 use super::{SendDone, SendRequest};
 use crate::broker::Broker;
-use crate::name;
-use crate::property::{self, Names, Properties, REAL_QID, TIMER_OUT_MS};
+use crate::name::{self, TIMER_TOPIC};
+use crate::property::{self, Names, Properties, REAL_QID, REAL_TOPIC, TIMER_OUT_MS, UNIQ_KEY};
 
 impl Broker {
     /// How many sends are remembered, see [`BrokerOptions::retried_send_ids_max`](crate::BrokerOptions::retried_send_ids_max).
@@ -57,6 +60,52 @@ impl Broker {
                     waiter(None);
                 }
             }
+        }
+    }
+
+    /// As [`Broker::append_once`], for a message whose time has come: at its first try it may have been one that waits.
+    pub(super) fn append_once_due<D: SendDone>(self: &Arc<Self>, sending: Box<Sending<D>>) {
+        let key =
+            |record: RecordView<'_>| Some(KeyHash::new(TIMER_TOPIC, record.property(UNIQ_KEY)?.as_bytes()));
+        let Some(id) = sending.records.views().next().and_then(key) else {
+            return self.append_once(sending);
+        };
+        match self.state.recent.find(id) {
+            Some(Begun::Stored(position)) => self.answer_due(sending, position),
+            Some(Begun::OnItsWay) => {
+                let broker = Arc::clone(self);
+                let waiter: Waiter = Box::new(move |position| {
+                    let mut sending = sending;
+                    sending.wake_writer();
+                    match position {
+                        Some(position) => broker.answer_due(sending, position),
+                        None => broker.append_once(sending),
+                    }
+                });
+                if let Err(waiter) = self.state.recent.wait(id, waiter) {
+                    // It has ended meanwhile: stored, or not.
+                    let position = match self.state.recent.find(id) {
+                        Some(Begun::Stored(position)) => Some(position),
+                        _ => None,
+                    };
+                    waiter(position);
+                }
+            }
+            _ => self.append_once(sending),
+        }
+    }
+
+    /// Answers with the place where the message has waited for its time, or goes on if another did.
+    fn answer_due<D: SendDone>(self: &Arc<Self>, sending: Box<Sending<D>>, position: u64) {
+        match self.places_of(&sending.records, position) {
+            Some(places) => {
+                tracing::debug!(
+                    position,
+                    "a send that was tried again when its time had come is answered with its first place"
+                );
+                sending.answer(&places);
+            }
+            None => self.append_once(sending),
         }
     }
 
@@ -141,19 +190,27 @@ const NEW_EACH_TIME: [&[u8]; 9] = [
 
 /// Whether two records are the same message, sent twice. The queue may be another: clients choose anew when they try again.
 fn is_same(first: &RecordView<'_>, again: &RecordView<'_>) -> bool {
-    first.topic() == again.topic()
+    // Its time has come between the two.
+    let has_waited = first.topic() == TIMER_TOPIC && again.topic() != TIMER_TOPIC;
+    let topic = if has_waited {
+        first.property(REAL_TOPIC).unwrap_or_default()
+    } else {
+        first.topic()
+    };
+    topic == again.topic()
         && first.body() == again.body()
         && first.flag() == again.flag()
-        && have_same_properties(first.properties(), again.properties())
+        && have_same_properties(first.properties(), again.properties(), has_waited)
         // The queue of the schedule topic is the delay.
         && (first.topic() != name::SCHEDULE_TOPIC || first.queue_id() == again.queue_id())
 }
 
-/// In any order: Go's client writes them in a new one each time.
-fn have_same_properties(first: &[u8], again: &[u8]) -> bool {
+/// In any order: Go's client writes them in a new one each time. The topic that one who waits is for is told by a property.
+fn have_same_properties(first: &[u8], again: &[u8], first_has_waited: bool) -> bool {
     let kept = |text| {
         let mut kept: Vec<_> = property::entries(text)
             .filter(|(name, _)| !NEW_EACH_TIME.contains(name))
+            .filter(|(name, _)| !first_has_waited || *name != REAL_TOPIC.as_bytes())
             .collect();
         kept.sort_unstable();
         kept

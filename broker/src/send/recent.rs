@@ -128,6 +128,16 @@ impl RecentSends {
         }
     }
 
+    /// What is known of an id, for a send that has another: never [`Begun::New`].
+    pub(super) fn find(&self, id: KeyHash) -> Option<Begun> {
+        let position = self.shard(id).lock().position(id.value())?;
+        Some(if position == ON_ITS_WAY {
+            Begun::OnItsWay
+        } else {
+            Begun::Stored(position)
+        })
+    }
+
     /// What is stored under an id is another message; this one is on its way now, and to be told as after [`Begun::New`]. False if
     /// yet another is.
     pub(super) fn replace(&self, id: KeyHash) -> bool {

@@ -86,6 +86,35 @@ fn a_retry_gets_the_answer_of_the_first() {
 }
 
 /// Some clients write properties in a new order each time, and tracers write theirs anew.
+/// Between the two the message's time has come, so that the second would not wait any more; and the first may be delivered already.
+#[test]
+fn a_retry_of_a_message_whose_time_has_come_is_stored_once() {
+    for is_delivered in [false, true] {
+        let mut rig = Rig::new();
+        let due = (START_MS + 10_000).to_string();
+        let request = with("a", "timed", ("TIMER_DELIVER_MS", &due));
+        let first = rig.send(request.clone()).unwrap();
+        if !is_delivered {
+            // A life that ends before the time: the next one finds both, the message and its retry, at once.
+            rig = rig.restart();
+        }
+        rig.clock.advance(12_000);
+        if is_delivered {
+            rig.deliver();
+        }
+        let second = rig.send(again(&request)).unwrap();
+        assert_eq!(
+            (second.position, second.queue_id, second.queue_offset),
+            (first.position, first.queue_id, first.queue_offset)
+        );
+        rig.deliver();
+        assert_eq!(stored(&rig), 1);
+        // Another message with its key is another message.
+        rig.send(with("a", "new", ("TIMER_DELIVER_MS", &due))).unwrap();
+        assert_eq!(stored(&rig), 2);
+    }
+}
+
 #[test]
 fn a_retry_may_differ_in_what_is_made_anew() {
     let rig = Rig::new();
