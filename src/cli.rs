@@ -184,8 +184,11 @@ pub(crate) enum Topic {
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
         queues: u32,
         /// The kind of messages it takes; clients of RocketMQ 5 send no other, and without it only normal ones
-        #[arg(long = "type", value_name = "TYPE", value_parser = ["NORMAL", "FIFO", "DELAY", "TRANSACTION", "PRIORITY", "MIXED"], ignore_case = true)]
+        #[arg(long = "type", value_name = "TYPE", value_parser = ["NORMAL", "FIFO", "DELAY", "TRANSACTION", "PRIORITY", "LITE", "MIXED"], ignore_case = true)]
         message_type: Option<String>,
+        /// Minutes after its last message in which a lite topic is gone; without it they stay
+        #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+        lite_expiration: Option<u32>,
         #[command(flatten)]
         target: Target,
     },
@@ -207,6 +210,14 @@ pub(crate) enum Topic {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Group {
+    /// Create a group, or change what is said here of one
+    Create {
+        group: String,
+        #[command(flatten)]
+        changes: GroupChanges,
+        #[command(flatten)]
+        target: Target,
+    },
     /// All consumer groups
     List {
         #[command(flatten)]
@@ -243,6 +254,26 @@ pub(crate) enum Group {
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// What can be said of a group.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GroupChanges {
+    /// How often a message is tried again before it is a dead letter
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) retries: Option<i32>,
+    /// Whether it consumes in order
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) in_order: Option<bool>,
+    /// The topic whose lite topics it consumes
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) lite_topics_of: Option<String>,
+    /// Whether a lite topic is one client's alone: the last one that subscribed to it
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) lite_exclusive: Option<bool>,
+    /// How many lite topics one client may subscribe to
+    #[arg(long, value_name = "N")]
+    pub(crate) lite_quota: Option<u32>,
 }
 
 /// Which command a set of server flags is for.

@@ -439,6 +439,33 @@ fn groups_go_on_where_they_were_and_show_their_lag() {
             .any(|group| group["group"] == "g" && group["lag"] == 0)
     );
 
+    // What is said of a group is changed, the rest stays.
+    assert_eq!(
+        server.lines(&["group", "create", "g", "--retries", "3"], ""),
+        ["g on kourou"]
+    );
+    let lites = [
+        "group",
+        "create",
+        "lites",
+        "--lite-topics-of",
+        "talk",
+        "--lite-exclusive",
+        "true",
+    ];
+    assert_eq!(server.json(&lites, "")[0]["brokers"][0], "kourou");
+    let talk = [
+        "topic",
+        "create",
+        "talk",
+        "--type",
+        "lite",
+        "--lite-expiration",
+        "60",
+    ];
+    assert_eq!(server.lines(&talk, ""), ["talk: 8 queues on kourou"]);
+    assert_eq!(lag(&server), 0);
+
     // A group of its own sees all again, or nothing old.
     assert_eq!(
         server
@@ -528,6 +555,10 @@ fn commands_say_what_is_missing() {
     for (arguments, says) in [
         (&["topic", "show", "nothing"][..], "there is no topic 'nothing'"),
         (&["group", "show", "nobody"], "there is no group 'nobody'"),
+        (
+            &["group", "create", "g", "--lite-topics-of", "a b"],
+            "lite.bind.topic=a b",
+        ),
         (
             &["consume", "nothing", "--group", "g"],
             "there is no topic 'nothing'",

@@ -1,4 +1,5 @@
-//! Checks of the gRPC service: any bytes to any method, against a broker with a message, a group and a consumer.
+//! Checks of the gRPC service: any bytes to any method, against a broker with a message, a group and a consumer, and a lite topic with
+//! its group.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request};
 use http_body::Body as _;
+use kourou_broker::group::GroupConfig;
 use kourou_broker::topic::TopicConfig;
 use kourou_broker::{Broker, BrokerOptions};
 use kourou_engine::Options;
@@ -84,10 +86,20 @@ impl Rig {
         let disk = Arc::new(SimDisk::new());
         let broker = Broker::open(BrokerOptions::new(address), engine, disk, Arc::new(SystemClock)).unwrap();
         let (told, made) = std::sync::mpsc::channel();
-        let mut topic = TopicConfig::new("t", 2);
-        let takes_all = ("message.type".to_owned(), "MIXED".to_owned());
-        topic.attributes.extend([takes_all]);
-        broker.put_topic(topic, move |stored| {
+        for (name, message_type) in [("t", "MIXED"), ("l", "LITE")] {
+            let mut topic = TopicConfig::new(name, 2);
+            let takes = ("message.type".to_owned(), message_type.to_owned());
+            topic.attributes.extend([takes]);
+            let told = told.clone();
+            broker.put_topic(topic, move |stored| {
+                told.send(stored.map_err(|error| error.to_string())).unwrap();
+            });
+            made.recv().unwrap().unwrap();
+        }
+        let mut group = GroupConfig::new("lg");
+        let bound = ("lite.bind.topic".to_owned(), "l".to_owned());
+        group.attributes.extend([bound]);
+        broker.put_group(&group, move |stored| {
             told.send(stored.map_err(|error| error.to_string())).unwrap();
         });
         made.recv().unwrap().unwrap();
@@ -100,7 +112,7 @@ impl Rig {
             calls: 0,
         };
         // A producer and a consumer with settings, a message in the topic `t`.
-        for seed in [SETTLE, SEND, BEGIN, BEGIN_NEXT] {
+        for seed in [SETTLE, SEND, BEGIN, BEGIN_NEXT, SUBSCRIBE, SEND_LITE] {
             let method = METHODS[usize::from(seed[0])];
             rig.runtime
                 .block_on(call(&rig.endpoint, method, "known", &seed[2..]));
@@ -118,6 +130,12 @@ const SEND: &[u8] = b"\x02\0\x0a\x17\x0a\x03\x12\x01t\x1a\x09\x1a\x03m-1\x28\x01
 const BEGIN: &[u8] = b"\x08\0\x0a\x03\x12\x01g\x12\x11\x0a\x03\x12\x01t\x10\x00\x22\x08\x0a\x06kourou";
 /// The same for the second one.
 const BEGIN_NEXT: &[u8] = b"\x08\0\x0a\x03\x12\x01g\x12\x11\x0a\x03\x12\x01t\x10\x01\x22\x08\x0a\x06kourou";
+
+/// `SyncLiteSubscription` of the group `lg` to `a` of the topic `l`.
+const SUBSCRIBE: &[u8] = b"\x10\0\x12\x03\x12\x01l\x1a\x04\x12\x02lg\x22\x01a";
+/// `SendMessage` of `hello` to `a` of the topic `l`.
+const SEND_LITE: &[u8] =
+    b"\x02\0\x0a\x1b\x0a\x03\x12\x01l\x1a\x0d\x1a\x03m-2\x28\x01\x30\x01\xaa\x01\x01a\x22\x05hello";
 
 async fn call(endpoint: &Endpoint, method: &str, client: &str, message: &[u8]) {
     let mut body = BytesMut::with_capacity(message.len() + 5);

@@ -1,4 +1,4 @@
-//! `kourou group`: list, show.
+//! `kourou group`: create, list, show.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,17 @@ use kourou_proto::{RequestCode, ResponseCode};
 use serde::Serialize;
 
 use super::cluster::{Cluster, masters, request};
-use super::{reset, when};
+use super::{group_create, reset, when};
 use crate::cli::{Group, Target};
 use crate::output::{Paint, Table, counted, number, print_json, print_line, print_table};
 
 pub(super) async fn run(group: Group) -> Result<()> {
     match group {
+        Group::Create {
+            group,
+            changes,
+            target,
+        } => group_create::create(&group, &changes, &target).await,
         Group::List { target } => list(&target).await,
         Group::Show { group, target } => show(&group, &target).await,
         Group::Reset {

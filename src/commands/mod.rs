@@ -5,6 +5,7 @@ mod cluster;
 mod consume;
 mod find;
 mod group;
+mod group_create;
 mod message;
 mod produce;
 mod reset;

@@ -21,8 +21,12 @@ pub(super) async fn run(topic: Topic) -> Result<()> {
             topic,
             queues,
             message_type,
+            lite_expiration,
             target,
-        } => create(&topic, queues, message_type.as_deref(), &target).await,
+        } => {
+            let attributes = attributes(message_type.as_deref(), lite_expiration);
+            create(&topic, queues, &attributes, &target).await
+        }
         Topic::List { all, target } => list(all, &target).await,
         Topic::Show { topic, target } => show(&topic, &target).await,
     }
@@ -35,13 +39,23 @@ struct CreatedJson<'a> {
     brokers: Vec<&'a str>,
 }
 
-async fn create(topic: &str, queues: u32, message_type: Option<&str>, target: &Target) -> Result<()> {
+/// Changes of attributes, as brokers read them.
+fn attributes(message_type: Option<&str>, lite_expiration: Option<u32>) -> String {
+    let message_type = message_type.map(|name| format!("+message.type={}", name.to_ascii_uppercase()));
+    let expiration = lite_expiration.map(|minutes| format!("+lite.topic.expiration={minutes}"));
+    message_type
+        .into_iter()
+        .chain(expiration)
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+async fn create(topic: &str, queues: u32, attributes: &str, target: &Target) -> Result<()> {
     name::check_topic(topic).with_context(|| format!("topic '{topic}'"))?;
     let cluster = Cluster::of(target);
     let info = cluster.info().await?;
     let masters = masters(&info)?;
     let count = i32::try_from(queues).unwrap_or(i32::MAX);
-    let attributes = message_type.map(|name| format!("+message.type={}", name.to_ascii_uppercase()));
     let header = CreateTopicHeader {
         topic,
         default_topic: name::AUTO_CREATE_TOPIC,
@@ -51,7 +65,7 @@ async fn create(topic: &str, queues: u32, message_type: Option<&str>, target: &T
         topic_filter_type: "SINGLE_TAG",
         topic_sys_flag: Some(0),
         order: false,
-        attributes: attributes.as_deref(),
+        attributes: Some(attributes).filter(|attributes| !attributes.is_empty()),
         force: None,
     };
     for (_, address) in &masters {

@@ -77,8 +77,8 @@ impl LiteTable {
         }
     }
 
-    /// The topic is deleted, and its lite topics with it.
-    pub(crate) fn remove_topic(&self, topic: &str) {
+    /// The topic is deleted, and its lite topics with it. Where their queues end.
+    pub(crate) fn remove_topic(&self, topic: &str) -> Vec<(u32, u64)> {
         let mut lites = self.lock();
         let clients: Vec<ClientNo> = lites
             .clients
@@ -90,13 +90,18 @@ impl LiteTable {
             lites.leave(no);
         }
         let Some(parent) = lites.parents.get_mut(topic) else {
-            return;
+            return Vec::new();
         };
+        let stored = parent.all_stored();
+        let ends = stored
+            .map(|(_, queue_id, stored)| (queue_id, stored.end))
+            .collect();
         let before = parent.numbers();
         parent.clear();
         let freed = before - parent.numbers();
         lites.topics -= freed;
         lites.forget_unused(topic);
+        ends
     }
 
     /// The group is deleted, and what its clients subscribe to.

@@ -485,7 +485,9 @@ impl State {
                 self.resets.remove_topic(topic);
                 self.subscriptions.remove_topic(topic);
                 self.deliveries.remove_topic(topic);
-                self.lite.remove_topic(topic);
+                for (queue_id, end) in self.lite.remove_topic(topic) {
+                    self.floors.set(QueueKey { topic, queue_id }, end);
+                }
                 self.request_modes.remove_topic(topic);
                 for _ in 0..fields.count()? {
                     let (queue_id, end) = (fields.u32()?, fields.u64()?);

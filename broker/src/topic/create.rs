@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::{AttributeChanges, DataVersion, TopicConfig, TopicError, perm};
 use crate::broker::Broker;
 use crate::delivery::RetryKind;
+use crate::lite::is_lite_queue;
 use crate::name;
 use crate::state::Change;
 
@@ -117,7 +118,8 @@ impl Broker {
             .engine
             .queues()
             .into_iter()
-            .filter(|(name, ..)| **name == *topic);
+            // Lite topics end with their topic by themselves: there may be more of them than one record holds.
+            .filter(|(name, queue_id, _)| **name == *topic && !is_lite_queue(*queue_id));
         let queue_ends: Vec<(u32, u64)> = queues.map(|(_, queue_id, range)| (queue_id, range.max)).collect();
         self.append_change(
             &Change::TopicDelete {

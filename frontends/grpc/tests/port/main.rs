@@ -5,6 +5,7 @@
 mod asked;
 mod clients;
 mod hostile;
+mod lites;
 mod offsets;
 mod recalls;
 mod receives;
