@@ -34,6 +34,8 @@ final class PopKills {
     private static final int PRODUCERS = 2;
     private static final int POPPERS = 4;
     private static final long INVISIBLE_MS = 3_000;
+    /** So that segments fill, and kills meet the roll from one to the next. */
+    private static final String PADDING = "x".repeat(4_000);
     /** As many as keep the broker busy, and come again soon enough when nobody answers for them. */
     private static final int UNDONE_MAX = 400;
 
@@ -118,6 +120,7 @@ final class PopKills {
             ledger.sending(body, kills());
             // The same object each time: a retry that the broker stores once.
             Message message = new Message(topic, "t", Sending.bytes(body));
+            message.putUserProperty("padding", PADDING);
             while (true) {
                 try {
                     if (producer.send(message).getSendStatus() == SendStatus.SEND_OK) {
