@@ -231,11 +231,7 @@ impl Engine {
             done.done(Ok(&[]), records);
             return;
         }
-        self.inner.shared.pending.push(Append {
-            records,
-            is_reserved: false,
-            done,
-        });
+        self.inner.shared.pending.push(Append { records, done });
     }
 
     /// As [`Engine::append_with`], for a caller that has more to append: nobody is woken for it. It waits until
@@ -245,11 +241,7 @@ impl Engine {
             done.done(Ok(&[]), records);
             return;
         }
-        self.inner.shared.pending.push_quietly(Append {
-            records,
-            is_reserved: false,
-            done,
-        });
+        self.inner.shared.pending.push_quietly(Append { records, done });
     }
 
     /// Sees to it that what was enqueued gets written.

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 pub(crate) mod broker;
-pub(crate) mod disk;
 pub(crate) mod installed;
 pub(crate) mod programs;
 pub(crate) mod survive;

@@ -1,5 +1,6 @@
 //! Who is connected. Groups are spread over locks; a channel's groups are remembered, so that its end costs what it had.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -31,7 +32,8 @@ pub(crate) struct ClientRegistry {
 /// The connected producers.
 #[derive(Default)]
 struct Producers {
-    groups: HashMap<Arc<str>, HashMap<u64, Client>>,
+    /// By group, by channel: in an order, so that the next to be asked is the same whenever the same happened before.
+    groups: HashMap<Arc<str>, BTreeMap<u64, Client>>,
     /// By client id, whatever the group: replies name no group. Of two connections that claim one id, the one heard last.
     by_id: HashMap<Arc<str>, Client>,
 }
@@ -45,7 +47,7 @@ struct ChannelGroups {
 /// The connected members of a consumer group.
 #[derive(Default)]
 struct ConsumerGroup {
-    clients: HashMap<u64, Client>,
+    clients: BTreeMap<u64, Client>,
     subscriptions: HashMap<String, Subscription>,
     consume_type: ConsumeType,
     message_model: MessageModel,
@@ -335,7 +337,7 @@ impl ClientRegistry {
             .read()
             .groups
             .values()
-            .flat_map(HashMap::values)
+            .flat_map(BTreeMap::values)
             .for_each(&mut look);
         silent.into_values().collect()
     }

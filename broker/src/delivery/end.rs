@@ -1,6 +1,7 @@
 //! What consumers say of messages that they were given: done, or not yet.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kourou_engine::record::state;
 
@@ -90,14 +91,22 @@ impl Broker {
     ) {
         let mut acks: Vec<Acks<'_>> = Vec::new();
         let mut count = 0;
+        // Of those in order it is known when their records are durable, which they are before the one that follows.
+        let in_order = Arc::new(AtomicUsize::new(0));
+        let mut has_ordered = false;
         for handle in handles {
             let Ok((queue_id, offset)) = self.check_handle(handle, true) else {
                 continue;
             };
             let key = key(handle, queue_id);
             if handle.ordered {
-                self.ack_in_order(handle, key, &[offset], |_| {});
-                count += 1;
+                let acked_in_order = in_order.clone();
+                self.ack_in_order(handle, key, &[offset], move |acked| {
+                    if matches!(acked, Ok(AckOutcome::Acked)) {
+                        acked_in_order.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                has_ordered = true;
                 continue;
             }
             let delivery = handle.delivery(offset);
@@ -113,11 +122,13 @@ impl Broker {
                 }),
             }
         }
-        if count == 0 {
+        if count == 0 && !has_ordered {
             return done(Ok(0));
         }
         // With nothing but messages in order it says nothing, and is durable behind theirs.
-        self.append_acks(acks, move |stored| done(stored.map(|()| count)));
+        self.append_acks(acks, move |stored| {
+            done(stored.map(|()| count + in_order.load(Ordering::Relaxed)));
+        });
     }
 
     fn append_acks(

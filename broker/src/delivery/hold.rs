@@ -3,7 +3,7 @@
 //! No wake-up is lost if whoever holds a pop looks once more after it is held: what arrives is first readable, then looks at
 //! who waits. A waiter that is woken and does not pop passes the wake-up on with [`Broker::pass_on`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -112,8 +112,8 @@ pub(crate) struct PopHolds {
 
 #[derive(Default)]
 struct Lines {
-    /// By topic, by group.
-    by_topic: HashMap<Arc<str>, HashMap<Arc<str>, Line>>,
+    /// By topic, by group; groups are woken in the order of their names, so that one history is always followed by the same one.
+    by_topic: HashMap<Arc<str>, BTreeMap<Arc<str>, Line>>,
     /// The topic and the group that a retry topic is of.
     by_retry_topic: HashMap<String, Vec<LineName>>,
     next_id: u64,

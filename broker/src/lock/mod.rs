@@ -1,5 +1,7 @@
 //! Queue locks: which consumer of a group may consume a queue in order. A lock is a lease, kept in memory; consumers renew it
 //! well before it ends, also after a restart of the broker.
+//!
+//! Leases go by the time that passes: whoever sets the wall clock forward must not give a queue to a second consumer.
 
 use std::sync::Arc;
 
@@ -21,9 +23,8 @@ struct Lease {
 }
 
 impl Lease {
-    fn is_expired(&self, now_ms: i64, lease_ms: i64) -> bool {
-        // A clock that was set back must not hold a lock for ever: a lease from the future is no lease.
-        now_ms - self.renewed_ms > lease_ms || self.renewed_ms - now_ms > lease_ms
+    fn is_expired(&self, elapsed_ms: i64, lease_ms: i64) -> bool {
+        elapsed_ms - self.renewed_ms > lease_ms
     }
 }
 
@@ -34,7 +35,7 @@ impl QueueLocks {
         group: &str,
         client_id: &str,
         queues: impl Iterator<Item = QueueKey<'a>>,
-        now_ms: i64,
+        elapsed_ms: i64,
         lease_ms: i64,
     ) -> Vec<bool> {
         let mut groups = self.groups.lock();
@@ -42,10 +43,10 @@ impl QueueLocks {
         let client_id: Arc<str> = client_id.into();
         queues
             .map(|queue| match leases.get_mut(&queue) {
-                Some(lease) if *lease.client_id == *client_id || lease.is_expired(now_ms, lease_ms) => {
+                Some(lease) if *lease.client_id == *client_id || lease.is_expired(elapsed_ms, lease_ms) => {
                     *lease = Lease {
                         client_id: client_id.clone(),
-                        renewed_ms: now_ms,
+                        renewed_ms: elapsed_ms,
                     };
                     true
                 }
@@ -55,7 +56,7 @@ impl QueueLocks {
                         queue.to_name(),
                         Lease {
                             client_id: client_id.clone(),
-                            renewed_ms: now_ms,
+                            renewed_ms: elapsed_ms,
                         },
                     );
                     true
@@ -89,17 +90,18 @@ impl QueueLocks {
     }
 
     /// Whether any consumer of `group` holds a lock.
-    pub(crate) fn any_held(&self, group: &str, now_ms: i64, lease_ms: i64) -> bool {
-        self.groups
-            .lock()
-            .get(group)
-            .is_some_and(|leases| leases.values().any(|lease| !lease.is_expired(now_ms, lease_ms)))
+    pub(crate) fn any_held(&self, group: &str, elapsed_ms: i64, lease_ms: i64) -> bool {
+        self.groups.lock().get(group).is_some_and(|leases| {
+            leases
+                .values()
+                .any(|lease| !lease.is_expired(elapsed_ms, lease_ms))
+        })
     }
 
     /// Forgets expired leases.
-    pub(crate) fn expire(&self, now_ms: i64, lease_ms: i64) {
+    pub(crate) fn expire(&self, elapsed_ms: i64, lease_ms: i64) {
         self.groups.lock().retain(|_, leases| {
-            leases.retain(|_, lease| !lease.is_expired(now_ms, lease_ms));
+            leases.retain(|_, lease| !lease.is_expired(elapsed_ms, lease_ms));
             !leases.is_empty()
         });
     }
@@ -111,7 +113,7 @@ mod tests {
 
     const LEASE_MS: i64 = 60_000;
 
-    fn lock(locks: &QueueLocks, client: &str, now_ms: i64) -> Vec<bool> {
+    fn lock(locks: &QueueLocks, client: &str, elapsed_ms: i64) -> Vec<bool> {
         let queues = [
             QueueKey {
                 topic: "t",
@@ -122,7 +124,7 @@ mod tests {
                 queue_id: 1,
             },
         ];
-        locks.lock("g", client, queues.into_iter(), now_ms, LEASE_MS)
+        locks.lock("g", client, queues.into_iter(), elapsed_ms, LEASE_MS)
     }
 
     #[test]

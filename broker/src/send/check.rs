@@ -147,7 +147,8 @@ impl Broker {
         };
         let times_max = request.reconsume_times_max.unwrap_or(config.retry_times_max);
         let lease_ms = self.options.limits.lock_lease_ms;
-        Ok(request.reconsume_times > times_max || self.locks.any_held(group, self.clock.now_ms(), lease_ms))
+        Ok(request.reconsume_times > times_max
+            || self.locks.any_held(group, self.clock.elapsed_ms(), lease_ms))
     }
 
     fn to_dead_letters(&self, group: &str) -> Checked<'static> {

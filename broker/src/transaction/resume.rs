@@ -208,7 +208,6 @@ impl Broker {
         let properties = unchecked(given_up.properties());
         let half = self.record_of(
             &given_up,
-            position,
             HALF_TOPIC,
             0,
             SYS_FLAG_TRANSACTION_PREPARED,

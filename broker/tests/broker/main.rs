@@ -22,7 +22,6 @@ mod recalls;
 mod renewals;
 mod resets;
 mod resumes;
-mod retention;
 mod retried;
 mod rig;
 mod send_backs;

@@ -8,7 +8,7 @@ mod take;
 mod taken;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{PopError, PopRequest};
 use crate::broker::Broker;
@@ -42,9 +42,6 @@ pub enum PopStep {
         again: bool,
     },
 }
-
-/// Tells apart who is popping a queue.
-static NEXT_POP: AtomicU64 = AtomicU64::new(1);
 
 impl Broker {
     /// Begins a pop: takes messages, as many as are wanted and there, but hands none out yet.
@@ -81,7 +78,7 @@ impl Broker {
     fn new_pop(self: &Arc<Self>, request: &PopRequest, admitted: &Admitted) -> TakenPop {
         TakenPop {
             broker: self.clone(),
-            id: NEXT_POP.fetch_add(1, Ordering::Relaxed),
+            id: self.next_pop.fetch_add(1, Ordering::Relaxed),
             group: admitted.group.name.clone(),
             topic: admitted.topic.name.clone(),
             attempt_id: request.attempt_id.clone(),

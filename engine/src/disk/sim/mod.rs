@@ -124,9 +124,20 @@ impl SimDisk {
         self.state.lock().capacity_bytes = capacity_bytes;
     }
 
+    /// Forgets what was to go wrong and has not yet.
+    pub fn forget_faults(&self) {
+        self.state.lock().script.forget();
+    }
+
     /// How many operations there have been: the number that the next one gets.
     pub fn operations(&self) -> u64 {
         self.state.lock().script.count()
+    }
+
+    /// What operation number `op` was; `None` if there was none yet.
+    pub fn operation(&self, op: u64) -> Option<Op> {
+        let at = usize::try_from(op).ok()?;
+        self.state.lock().script.trace().get(at).cloned()
     }
 
     /// What the operations were, in order of their numbers.
@@ -134,7 +145,12 @@ impl SimDisk {
         self.state.lock().script.trace().to_vec()
     }
 
-    /// Whether a scripted crash has happened.
+    /// Makes everything fail from now on, as after a scripted crash: whoever still uses this disk is gone.
+    pub fn crash(&self) {
+        self.state.lock().script.crash();
+    }
+
+    /// Whether a crash has happened.
     pub fn crashed(&self) -> bool {
         self.state.lock().script.crashed()
     }
@@ -159,6 +175,17 @@ impl SimDisk {
             .get(&id)
             .map(|file| file.image.durable().to_vec())
             .unwrap_or_default())
+    }
+
+    /// Whether `bytes` are at `position` of the file, and certain to survive.
+    pub fn durably_holds(&self, path: &Path, position: u64, bytes: &[u8]) -> bool {
+        let state = self.state.lock();
+        let file = state.names.get_durable(path).and_then(|id| state.files.get(&id));
+        let Some((file, from)) = file.zip(usize::try_from(position).ok()) else {
+            return false;
+        };
+        let end = from.saturating_add(bytes.len());
+        file.image.durable().get(from..end) == Some(bytes)
     }
 
     /// The disk that is found after the power came back: what was durable, and those of the other sectors and names that

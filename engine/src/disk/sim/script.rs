@@ -1,6 +1,6 @@
 //! What goes wrong, and when: the script of a simulated disk, in numbers of its operations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 
@@ -97,7 +97,7 @@ pub(super) struct Script {
     crash: Option<(u64, Tear)>,
     fail: BTreeMap<u64, (Errno, Tear)>,
     fail_from: Option<(u64, Errno)>,
-    drop: Option<u64>,
+    drop: BTreeSet<u64>,
     crashed: bool,
 }
 
@@ -115,7 +115,18 @@ impl Script {
     }
 
     pub(super) fn drop_at(&mut self, op: u64) {
-        self.drop = Some(op);
+        self.drop.insert(op);
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.crash = None;
+        self.fail.clear();
+        self.fail_from = None;
+        self.drop.clear();
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.crashed = true;
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -145,7 +156,7 @@ impl Script {
             self.crashed = true;
             return Ok(Verdict::Crashes(tear));
         }
-        if self.drop == Some(number) {
+        if self.drop.remove(&number) {
             return Ok(Verdict::Drops);
         }
         if let Some((errno, tear)) = self.fail.remove(&number) {

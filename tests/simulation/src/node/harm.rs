@@ -1,0 +1,317 @@
+//! What goes wrong with the machine: its process, its disk and its clock.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use kourou_engine::disk::sim::{Op, SimDisk, Survivors};
+use rustix::io::Errno;
+
+use super::{LAST_GROUPS_SIZE_BYTES, Node, Process, RESTART_MS_MAX, ROOT, SEGMENT_SIZE_BYTES};
+use crate::coverage::{DiskWork, Going};
+use crate::faults::{Fault, FaultKind};
+use crate::ledger::MessageId;
+use crate::random::Random;
+use crate::scene::Scene;
+use crate::schedule::Event;
+use crate::wire::Request;
+
+/// A bit that is another.
+#[derive(Debug, Clone)]
+pub(super) struct Flipped {
+    path: PathBuf,
+    position: u64,
+    bit: u8,
+}
+
+impl Node {
+    /// A fault that concerns the machine.
+    pub(crate) fn fault(&mut self, scene: &mut Scene, fault: Fault) {
+        let count = self.disk.operations();
+        match (fault.kind, fault.after_operations) {
+            (FaultKind::Kill | FaultKind::PowerCut, None) if self.process.is_some() => {
+                scene.coverage.fault(fault.kind);
+                self.meets_asked(scene, fault.kind);
+                self.ends(scene, fault.kind, fault.lasts_ms.min(RESTART_MS_MAX));
+            }
+            (FaultKind::Kill | FaultKind::PowerCut, Some(after)) if self.crash.is_none() => {
+                self.crash = Some(fault.kind);
+                self.disk.crash_at(count + after, fault.tear);
+                self.ordered.push((fault, count + after));
+            }
+            (FaultKind::WriteFails, after) => {
+                let at = count + after.unwrap_or(0);
+                self.disk.fail_at(at, Errno::IO, fault.tear);
+                self.ordered.push((fault, at));
+            }
+            (FaultKind::SyncDrops, after) => {
+                let at = count + after.unwrap_or(0);
+                self.disk.fail_sync_once_dropping(at);
+                self.ordered.push((fault, at));
+            }
+            (FaultKind::Full, _) => {
+                let spare_bytes = fault.random % (64 << 10);
+                self.disk.set_capacity_bytes(self.used_bytes() + spare_bytes);
+                self.is_full = true;
+                scene.coverage.fault(fault.kind);
+                scene.after(fault.lasts_ms, Event::FaultEnds(fault));
+            }
+            (FaultKind::Stall, _) => {
+                self.stalled_until_ms = scene.now_ms + fault.lasts_ms;
+                scene.coverage.fault(fault.kind);
+                self.meets_asked(scene, fault.kind);
+                scene.after(fault.lasts_ms, Event::FaultEnds(fault));
+            }
+            (FaultKind::Flip, _) => self.flip(scene, fault),
+            (FaultKind::Restart, _) => self.restart(scene, fault),
+            (FaultKind::ClockSet, _) => {
+                scene.clock.set_by(fault.lasts_ms);
+                scene.ledger.groups.clock_set();
+                scene.ledger.clock_sets += 1;
+                scene.coverage.fault(fault.kind);
+                self.meets_asked(scene, fault.kind);
+                self.plan_work(scene, 0);
+            }
+            _ => {}
+        }
+    }
+
+    /// What went wrong is over.
+    pub(crate) fn fault_ends(&mut self, scene: &mut Scene, fault: Fault) {
+        match fault.kind {
+            FaultKind::Full => {
+                self.room();
+                let now_ms = scene.now_ms;
+                scene.ledger.offsets.refused(now_ms);
+            }
+            FaultKind::Flip => self.mend(),
+            FaultKind::Stall => self.meets_asked(scene, fault.kind),
+            _ => {}
+        }
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn heal(&mut self) {
+        self.mend();
+        self.room();
+        self.stalled_until_ms = 0;
+        self.crash = None;
+        self.ordered.clear();
+        self.disk.forget_faults();
+    }
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        use kourou_engine::disk::Disk;
+        let capacity_bytes: u64 = 1 << 40;
+        self.disk.set_capacity_bytes(capacity_bytes);
+        self.disk
+            .free_bytes(Path::new(ROOT))
+            .map_or(0, |free_bytes| capacity_bytes - free_bytes)
+    }
+
+    pub(super) fn room(&mut self) {
+        self.is_full = false;
+        self.disk.set_capacity_bytes(1 << 40);
+    }
+
+    pub(super) fn mend(&mut self) {
+        for flipped in self.flips.drain(..) {
+            // The file may be gone by now.
+            let _ = self.disk.flip_bit(&flipped.path, flipped.position, flipped.bit);
+        }
+    }
+
+    /// Flips a bit somewhere: in any file, but not in the last groups of the log, whose damage looks like a torn write.
+    pub(super) fn flip(&mut self, scene: &mut Scene, fault: Fault) {
+        use kourou_engine::disk::Disk;
+        let Some(tail) = self.broker().map(|broker| broker.engine().watermark()) else {
+            return;
+        };
+        let mut random = Random::new(fault.random, "flip");
+        let folders = [ROOT.to_owned(), format!("{ROOT}/log"), format!("{ROOT}/index")];
+        let folder = random.pick(&folders).clone();
+        let Ok(mut files) = self.disk.list(Path::new(&folder)) else {
+            return;
+        };
+        files.retain(|file| file.size_bytes > 0 && file.name != "lock");
+        files.sort_by(|one, other| one.name.cmp(&other.name));
+        if files.is_empty() {
+            return;
+        }
+        let file = random.pick(&files).clone();
+        let path = Path::new(&folder).join(&file.name);
+        let end = match file.name.parse::<u64>() {
+            Ok(start) if folder.ends_with("log") => tail
+                .saturating_sub(start)
+                .saturating_sub(LAST_GROUPS_SIZE_BYTES)
+                .min(file.size_bytes),
+            _ => file.size_bytes,
+        };
+        let is_checkpoint = file.name.starts_with("checkpoint");
+        // With both of them damaged there is none.
+        if end == 0 || is_checkpoint && self.checkpoint_flipped {
+            return;
+        }
+        let flipped = Flipped {
+            position: random.below(end),
+            bit: random.below(8) as u8,
+            path,
+        };
+        scene.history.note(scene.now_ms, format_args!("{flipped:?}"));
+        let is_live_segment = file
+            .name
+            .parse::<u64>()
+            .is_ok_and(|start| start + SEGMENT_SIZE_BYTES > tail);
+        let work = match DiskWork::of_file(&flipped.path) {
+            DiskWork::Zeros if !is_live_segment => DiskWork::Group,
+            work => work,
+        };
+        if self
+            .disk
+            .flip_bit(&flipped.path, flipped.position, flipped.bit)
+            .is_ok()
+        {
+            match work {
+                // Made again, or passed over: it stays as it is.
+                DiskWork::Index => {}
+                DiskWork::Checkpoint if file.name != "identity" => self.checkpoint_flipped = true,
+                _ => self.flips.push(flipped),
+            }
+            scene.coverage.fault(fault.kind);
+            scene.coverage.hit(fault.kind, Going::Disk(work));
+            scene.after(fault.lasts_ms, Event::FaultEnds(fault));
+        }
+    }
+
+    pub(super) fn restart(&mut self, scene: &mut Scene, fault: Fault) {
+        let Some(process) = &self.process else { return };
+        let broker = process.broker.clone();
+        let closed = broker.close();
+        self.orders_met(scene, false);
+        scene
+            .history
+            .note(scene.now_ms, format_args!("closed: {}", closed.is_ok()));
+        self.speak(scene);
+        if self.process.is_none() {
+            return; // It crashed meanwhile.
+        }
+        if closed.is_ok() && !self.is_full {
+            scene.ledger.offsets.closed();
+        }
+        scene.coverage.fault(fault.kind);
+        self.meets_asked(scene, fault.kind);
+        self.ends(scene, fault.kind, fault.lasts_ms.min(RESTART_MS_MAX));
+    }
+
+    /// Which requests a fault meets.
+    pub(super) fn meets_asked(&mut self, scene: &mut Scene, kind: FaultKind) {
+        let Some(process) = &self.process else { return };
+        for request in process.asked.values() {
+            scene.coverage.hit(kind, Going::Asked(request.kind()));
+        }
+        // What travels meets it, too.
+        let travelling: Vec<_> = scene.waiting.values().map(|waiting| waiting.kind).collect();
+        for one in travelling {
+            scene.coverage.hit(kind, Going::Asked(one));
+        }
+        if process.own_work {
+            scene.coverage.hit(kind, Going::Own);
+        }
+    }
+
+    /// Looks which of the faults that were ordered of the disk have come.
+    pub(super) fn orders_met(&mut self, scene: &mut Scene, opening: bool) {
+        let count = self.disk.operations();
+        let (met, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ordered)
+            .into_iter()
+            .partition(|(_, at)| *at < count);
+        self.ordered = left;
+        for (fault, at) in met {
+            let Some(op) = self.disk.operation(at) else {
+                continue;
+            };
+            scene
+                .history
+                .note(scene.now_ms, format_args!("{:?} meets {op:?}", fault.kind));
+            scene.coverage.fault(fault.kind);
+            scene.coverage.hit(fault.kind, Going::Disk(DiskWork::of(&op)));
+            if opening {
+                scene.coverage.hit(fault.kind, Going::Opening);
+                self.opened_badly = true;
+            }
+            if matches!(fault.kind, FaultKind::Kill | FaultKind::PowerCut) {
+                self.meets_asked(scene, fault.kind);
+            }
+            let stops = matches!(op, Op::Group { .. });
+            if let Some(process) = &mut self.process
+                && stops
+                && matches!(fault.kind, FaultKind::WriteFails | FaultKind::SyncDrops)
+            {
+                process.failed_at.get_or_insert(at);
+            }
+        }
+    }
+
+    /// The scripted crash has come.
+    pub(super) fn crashed(&mut self, scene: &mut Scene) {
+        self.orders_met(scene, false);
+        let kind = self.crash.unwrap_or(FaultKind::Kill);
+        self.ends(scene, kind, RESTART_MS_MAX);
+    }
+
+    /// What the next start finds.
+    pub(super) fn after(&mut self, kind: FaultKind) -> SimDisk {
+        self.crash = None;
+        self.ordered.clear();
+        if kind == FaultKind::PowerCut {
+            let survivors = match self.random.below(4) {
+                0 => Survivors::None,
+                1 => Survivors::All,
+                _ => Survivors::Random(self.random.bits()),
+            };
+            self.disk.after_power_cut(survivors)
+        } else {
+            self.disk.after_kill()
+        }
+    }
+
+    /// The process is gone. Another one is started before long.
+    pub(super) fn ends(&mut self, scene: &mut Scene, kind: FaultKind, within_ms: i64) {
+        let Some(process) = self.process.take() else {
+            return;
+        };
+        scene
+            .history
+            .note(scene.now_ms, format_args!("the broker is gone: {kind:?}"));
+        let was = self.disk.clone();
+        self.disk = self.after(kind);
+        // Whatever it still does, it does for nobody.
+        was.crash();
+        self.lost_with(scene, &process);
+        let Process { broker, held, .. } = process;
+        drop(held);
+        // What waits to be written holds the broker; let go of it.
+        let _ = broker.engine().close();
+        // Its connections are gone with it.
+        for client in 0..scene.links.len() {
+            scene.cut(client, 0);
+        }
+        let after_ms = self.random.between(1, within_ms.max(1));
+        scene.after(after_ms, Event::Start);
+    }
+
+    /// Pops whose answers nobody hears may have happened.
+    pub(super) fn lost_with(&mut self, scene: &mut Scene, process: &Process) {
+        let groups: BTreeSet<String> = process
+            .asked
+            .values()
+            .filter_map(|request| match request {
+                Request::Pop { pop, .. } => Some(pop.group.to_string()),
+                _ => None,
+            })
+            .collect();
+        for group in groups {
+            let all = 0..scene.ledger.messages().len() as MessageId;
+            scene.ledger.groups.pop_lost(&group, all);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What the simulation found, each by itself.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kourou_broker::delivery::{Handle, PopRequest, PopStart, PopStep, Popped, Reading};
+use kourou_broker::receive::InlineSubscription;
+use kourou_broker::send::SendRequest;
+use kourou_broker::topic::TopicConfig;
+use kourou_broker::{Broker, BrokerOptions, QueueKey};
+use kourou_engine::disk::sim::SimDisk;
+use kourou_engine::{Options, Threads};
+use kourou_simulation::clock::SimClock;
+use parking_lot::Mutex;
+
+fn broker() -> (Arc<Broker>, Arc<SimClock>) {
+    let clock = Arc::new(SimClock::default());
+    let mut options = Options::new("/store");
+    options.threads = Threads::Manual;
+    let host = "10.0.0.1:10911".parse().unwrap();
+    let disk = Arc::new(SimDisk::new());
+    let broker = Broker::open(BrokerOptions::new(host), options, disk, clock.clone()).unwrap();
+    broker.put_topic(TopicConfig::new("orders", 1), |made| made.unwrap());
+    broker.engine().pump();
+    (broker, clock)
+}
+
+/// What the callback was told.
+fn wait<T: Send + 'static>(broker: &Arc<Broker>, start: impl FnOnce(Box<dyn FnOnce(T) + Send>)) -> T {
+    let told = Arc::new(Mutex::new(None));
+    let teller = told.clone();
+    start(Box::new(move |outcome| *teller.lock() = Some(outcome)));
+    broker.engine().pump();
+    let told = told.lock().take();
+    told.unwrap()
+}
+
+fn pop_in_order(broker: &Arc<Broker>, attempt_id: &str) -> Vec<Handle> {
+    let pop = PopRequest {
+        group: "g".into(),
+        topic: "orders".into(),
+        queue_id: 0,
+        messages_max: 32,
+        invisible_ms: 1_000,
+        start: PopStart::Min,
+        subscription: InlineSubscription::default(),
+        ordered: true,
+        attempt_id: attempt_id.into(),
+    };
+    let PopStep::Taken(taken) = broker.begin_pop(&pop, Reading::Disk).unwrap() else {
+        return Vec::new();
+    };
+    let popped: Popped = wait(broker, |done: Box<dyn FnOnce(Result<_, _>) + Send>| {
+        taken.store(done)
+    })
+    .unwrap();
+    let handles = popped.queues.iter().flat_map(|queue| {
+        queue.messages.iter().map(|one| Handle {
+            group: "g".into(),
+            topic: "orders".into(),
+            queue_id: queue.queue_id as i32,
+            offset: one.offset as i64,
+            pop_ms: popped.pop_ms,
+            invisible_ms: popped.invisible_ms,
+            ordered: true,
+        })
+    });
+    handles.collect()
+}
+
+#[test]
+fn a_clock_that_is_set_forward_gives_no_second_consumer_the_queue() {
+    let (broker, clock) = broker();
+    let queue = [QueueKey {
+        topic: "orders",
+        queue_id: 0,
+    }];
+    assert_eq!(broker.lock_queues("g", "one", &queue), [true]);
+    clock.set_by(3_600_000);
+    assert_eq!(broker.lock_queues("g", "other", &queue), [false]);
+    clock.set_by(-7_200_000);
+    assert_eq!(broker.lock_queues("g", "other", &queue), [false]);
+    clock.pass_to(60_001);
+    assert_eq!(
+        broker.lock_queues("g", "other", &queue),
+        [true],
+        "its lease is over"
+    );
+}
+
+#[test]
+fn acknowledgements_in_order_that_came_too_late_are_not_counted() {
+    let (broker, clock) = broker();
+    for body in ["a", "b"] {
+        let request = SendRequest {
+            producer_group: "producers".into(),
+            topic: "orders".into(),
+            default_topic: "TBW102".into(),
+            default_topic_queues: 1,
+            queue_id: 0,
+            sys_flag: 0,
+            born_ms: 0,
+            born_host: "10.0.0.2:1".parse().unwrap(),
+            flag: 0,
+            properties: Default::default(),
+            reconsume_times: 0,
+            unit_mode: false,
+            reconsume_times_max: None,
+            is_batch: false,
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        broker.send(request, |sent| drop(sent.unwrap()));
+        broker.engine().pump();
+    }
+    let first = pop_in_order(&broker, "one");
+    assert_eq!(first.len(), 2);
+    clock.pass_to(1_001);
+    let second = pop_in_order(&broker, "other");
+    assert_eq!(second.len(), 2, "the time of the first is over");
+    let acked: Result<usize, _> = wait(&broker, |done: Box<dyn FnOnce(Result<_, _>) + Send>| {
+        broker.ack_all(&first, done);
+    });
+    assert_eq!(acked.unwrap(), 0, "they are somebody else's now");
+    let acked: Result<usize, _> = wait(&broker, |done: Box<dyn FnOnce(Result<_, _>) + Send>| {
+        broker.ack_all(&second, done);
+    });
+    assert_eq!(acked.unwrap(), 2);
+}
