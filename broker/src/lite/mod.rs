@@ -7,7 +7,7 @@
 //!   receive by client id <-- in order, from each that is ready in turn <--------+
 //! ```
 //!
-//! A lite topic is one queue of its parent, with a number from [`QUEUE_FIRST`] on. Which queue a lite topic has is said by its
+//! A lite topic is one queue of its parent, with a number from `QUEUE_FIRST` on. Which queue a lite topic has is said by its
 //! messages themselves, which carry its name: the table is a view of them, and no record comes before the first message. A lite topic
 //! that was idle for as long as its parent says is ended by a record that names the end of its queue, and counts only if that is
 //! still the end: a message that came before it keeps the lite topic alive, one that comes after it makes it anew. Its number is then
