@@ -4,13 +4,13 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use kourou_faultfs::Mounted;
 use kourou_faultfs::witness::{Answer, Witness};
-use kourou_faultfs::{Mounted, is_available};
 use support::broker::Kourou;
-use support::{Ports, alone, fresh_folder, say};
+use support::{Ports, alone, disk, fresh_folder, say};
 
 /// So that a few hundred messages roll through segments, and build indexes.
 const OPTIONS: [&str; 2] = ["--segment-size", "8MiB"];
@@ -29,10 +29,7 @@ struct Case {
 impl Case {
     fn new() -> Result<Self> {
         let folder = fresh_folder("faults")?;
-        let (backing, store) = (folder.path().join("disk"), folder.path().join("store"));
-        std::fs::create_dir(&backing)?;
-        std::fs::create_dir(&store)?;
-        let disk = Mounted::new(&backing, &store).context("mounting the disk that fails")?;
+        let disk = disk::mount(folder.path())?;
         let ports = Ports::free()?;
         Ok(Self {
             kourou: None,
@@ -65,25 +62,9 @@ impl Case {
     }
 }
 
-/// Whether the tests can be had here. Where the system has FUSE and every test is required, it is an error if they cannot.
-fn disk_can_fail() -> Result<bool> {
-    let available = is_available();
-    if !available {
-        let required = std::env::var("KOUROU_REQUIRE_CLIENTS").is_ok_and(|value| value == "1");
-        ensure!(
-            !required || !Path::new("/dev/fuse").exists(),
-            "/dev/fuse is there and cannot be used, and KOUROU_REQUIRE_CLIENTS=1 asks for every test"
-        );
-        say(
-            "SKIPPED: no disk can fail here without /dev/fuse and root (tests/README.md says what these tests need)",
-        );
-    }
-    Ok(available)
-}
-
 #[test]
 fn what_was_acknowledged_survives_a_power_cut() -> Result<()> {
-    if !disk_can_fail()? {
+    if !disk::can_fail()? {
         return Ok(());
     }
     let _machine = alone();
@@ -114,7 +95,7 @@ fn what_was_acknowledged_survives_a_power_cut() -> Result<()> {
 /// answer says why, and after a restart all is well.
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_that_is_not_on_the_disk() -> Result<()> {
-    if !disk_can_fail()? {
+    if !disk::can_fail()? {
         return Ok(());
     }
     let _machine = alone();
@@ -172,7 +153,7 @@ fn fail_one(file: &str, after: u64) -> Result<()> {
 /// from memory then, and on no disk. So it must be written again before anything is kept behind it.
 #[test]
 fn what_a_failed_sync_left_in_memory_is_written_again_by_the_next_life() -> Result<()> {
-    if !disk_can_fail()? {
+    if !disk::can_fail()? {
         return Ok(());
     }
     let _machine = alone();

@@ -117,16 +117,26 @@ fn a_push_consumer_misses_nothing_when_the_broker_is_killed() -> Result<()> {
     };
     let java = java.with_variable("CASES_PLAIN", "1");
     through_kills(&java, "survive", |ports| {
-        [
-            "--grpc",
-            &ports.grpc_addr(),
-            "--timeout-s",
-            "240",
-            "grpc-survive-kills",
-        ]
+        surviving(&ports.grpc_addr(), "grpc-survive-kills")
+    })
+}
+
+#[test]
+fn lite_topics_miss_nothing_when_the_broker_is_killed() -> Result<()> {
+    let _machine = alone();
+    let Some(java) = programs::java(JavaLine::Five)? else {
+        return Ok(());
+    };
+    let java = java.with_variable("CASES_PLAIN", "1");
+    through_kills(&java, "survive", |ports| {
+        surviving(&ports.grpc_addr(), "grpc-lite-survive-kills")
+    })
+}
+
+fn surviving(grpc: &str, case: &str) -> Vec<String> {
+    ["--grpc", grpc, "--timeout-s", "240", case]
         .map(str::to_owned)
         .into()
-    })
 }
 
 #[test]

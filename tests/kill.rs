@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use support::broker::Kourou;
 use support::programs::{JavaLine, Program, Running};
-use support::{Ports, alone, fresh_folder, number_from_env, programs, say, wait_until};
+use support::{Ports, alone, disk, fresh_folder, number_from_env, programs, say, wait_until};
 
 const TOPIC: &str = "ledger";
 const KILLS_USUAL: u64 = 20;
@@ -35,13 +35,22 @@ fn the_audit_finds_what_is_wrong() -> Result<()> {
 
 #[test]
 fn kills_with_durable_flush_lose_nothing_acknowledged() -> Result<()> {
-    kills("durable")
+    kills("durable", false)
+}
+
+/// A kill alone leaves the page cache behind; here all that was not synced goes with it.
+#[test]
+fn power_cuts_with_durable_flush_lose_nothing_acknowledged() -> Result<()> {
+    if !disk::can_fail()? {
+        return Ok(());
+    }
+    kills("durable", true)
 }
 
 #[test]
 fn kills_with_relaxed_flush_lose_nothing_acknowledged() -> Result<()> {
     // A killed process leaves the page cache behind, so that the relaxed answer is kept as well.
-    kills("relaxed")
+    kills("relaxed", false)
 }
 
 /// What was popped is never there again once its acknowledgement was answered, and comes again if it was not acknowledged,
@@ -91,17 +100,24 @@ fn kills_and_seed() -> Result<(u64, u64)> {
     Ok((kills, seed))
 }
 
-fn kills(flush: &str) -> Result<()> {
+/// With `power_cuts` each kill is one: the store is on a disk that keeps only what was synced.
+fn kills(flush: &str, power_cuts: bool) -> Result<()> {
     let _machine = alone();
     let Some(ledger) = programs::ledger()? else {
         return Ok(());
     };
     let (kills, seed) = kills_and_seed()?;
+    let what = if power_cuts {
+        format!("{flush}, power cuts")
+    } else {
+        flush.to_owned()
+    };
     say(&format!(
-        "kill test, flush {flush}: {kills} kills, KOUROU_KILL_SEED={seed}"
+        "kill test, flush {what}: {kills} kills, KOUROU_KILL_SEED={seed}"
     ));
 
     let folder = fresh_folder("kill")?;
+    let mut disk = power_cuts.then(|| disk::mount(folder.path())).transpose()?;
     let ports = Ports::free()?;
     // Small segments, so that kills meet the roll from one to the next.
     let mut options = vec!["--flush", flush, "--segment-size", "8MiB"];
@@ -123,6 +139,9 @@ fn kills(flush: &str) -> Result<()> {
         early += u64::from(moments.wait_for_next(&mut witness)?);
         kourou.kill().with_context(|| format!("before kill {kill}"))?;
         witness.tell_of_kill()?;
+        if let Some(disk) = &mut disk {
+            disk.power_cut().with_context(|| format!("power cut {kill}"))?;
+        }
         kourou = Kourou::start(folder.path(), ports, &options)?;
         if kill % 100 == 0 {
             say(&format!(
@@ -143,7 +162,7 @@ fn kills(flush: &str) -> Result<()> {
     let kourou = Kourou::start_ready(folder.path(), ports, &options)?;
     let verified_again = verify(&ledger, ports, folder.path());
     say(&format!(
-        "kill test, flush {flush}: {kills} kills ({early} before the first acknowledgement of a life) in {:?}\n  sent     {produced}\n  found    {}\n  reopened {}",
+        "kill test, flush {what}: {kills} kills ({early} before the first acknowledgement of a life) in {:?}\n  sent     {produced}\n  found    {}\n  reopened {}",
         start.elapsed(),
         shown(&verified),
         shown(&verified_again),
@@ -158,19 +177,22 @@ fn kills(flush: &str) -> Result<()> {
     }
     let (found, reopened) = (verified?, verified_again?);
     ensure!(found == reopened, "a clean restart changed what is found");
-    say(&summary(flush, kills, &found, &left, start.elapsed())?);
-    kourou.stop()
+    say(&summary(&what, kills, &found, &left, start.elapsed())?);
+    kourou.stop()?;
+    // Before the folder that it is in.
+    drop(disk);
+    Ok(())
 }
 
 /// One line for people: what was found of what was acknowledged.
-fn summary(flush: &str, kills: u64, found: &str, left: &str, took: Duration) -> Result<String> {
+fn summary(what: &str, kills: u64, found: &str, left: &str, took: Duration) -> Result<String> {
     let found: serde_json::Value = serde_json::from_str(found)?;
     let sum = |fields: &[&str]| -> u64 {
         let numbers = fields.iter().filter_map(|field| found.pointer(field)?.as_u64());
         numbers.sum()
     };
     Ok(format!(
-        "SUMMARY {flush}: {kills} kills, {} acknowledged (of these {} for a time, {} transactions), {} lost, {} corrupted, {} moved or \
+        "SUMMARY {what}: {kills} kills, {} acknowledged (of these {} for a time, {} transactions), {} lost, {} corrupted, {} moved or \
          out of order, {} doubled, {} timers early, {} doubled and {} leaked transactions; {left}; {took:?}",
         sum(&[
             "/acknowledged",

@@ -18,6 +18,7 @@ use crate::lock::QueueLocks;
 use crate::options::BrokerOptions;
 use crate::property;
 use crate::queue::QueueKey;
+use crate::retention::Expiring;
 use crate::state::{Change, State};
 use crate::topic::{Creations, Listener};
 use crate::trace::Traces;
@@ -51,6 +52,7 @@ pub struct Broker {
     pub(crate) redeliveries: Mutex<()>,
     /// Held by whoever asks producers what became of their transactions.
     pub(crate) checks: Mutex<()>,
+    pub(crate) expiring: Expiring,
     ticks: Mutex<Ticks>,
 }
 
@@ -60,6 +62,7 @@ struct Ticks {
     flush_ms: i64,
     scan_ms: i64,
     trace_ms: i64,
+    expiry_ms: i64,
 }
 
 impl fmt::Debug for Broker {
@@ -112,10 +115,13 @@ impl Broker {
             deliveries: Mutex::default(),
             redeliveries: Mutex::default(),
             checks: Mutex::default(),
+            expiring: Expiring::default(),
             ticks: Mutex::new(Ticks {
                 flush_ms: now_ms.saturating_add(options.offset_flush_interval_ms),
                 scan_ms: now_ms.saturating_add(options.limits.client_scan_interval_ms),
                 trace_ms: now_ms,
+                // What was too old in the life before is so in this one.
+                expiry_ms: now_ms,
             }),
             options,
             engine,
@@ -148,8 +154,8 @@ impl Broker {
         }
     }
 
-    /// Does the periodic work that is due: flushes offsets, writes traces, forgets clients and locks that have expired. Returns when
-    /// it should be called next.
+    /// Does the periodic work that is due: flushes offsets, writes traces, forgets clients and locks that have expired, has old segments
+    /// removed. Returns when it should be called next.
     pub fn tick(self: &Arc<Self>) -> i64 {
         let now_ms = self.clock.now_ms();
         let limits = &self.options.limits;
@@ -169,9 +175,35 @@ impl Broker {
             self.locks.expire(self.clock.elapsed_ms(), limits.lock_lease_ms);
             self.flow.sweep(self.clock.elapsed_ms());
         }
+        let next_ms = self
+            .tick_expiry(now_ms)
+            .map_or(next_ms, |at_ms| next_ms.min(at_ms));
         match self.tick_traces(now_ms) {
             Some(trace_ms) => next_ms.min(trace_ms),
             None => next_ms,
+        }
+    }
+
+    /// Has old segments removed. When to look again; `None` if everything is kept.
+    fn tick_expiry(self: &Arc<Self>, now_ms: i64) -> Option<i64> {
+        let interval_ms = self.expiry_interval_ms()?;
+        let (due, at_ms) = {
+            let mut ticks = self.ticks.lock();
+            let due = take_due(&mut ticks.expiry_ms, now_ms, interval_ms);
+            (due, ticks.expiry_ms)
+        };
+        if due {
+            self.expire(now_ms);
+        }
+        Some(at_ms)
+    }
+
+    /// Something was to go and is needed, or more is to go: it is looked again soon.
+    pub(crate) fn look_again(&self, now_ms: i64) {
+        let at_ms = now_ms.saturating_add(self.options.limits.expiry_again_ms);
+        self.ticks.lock().expiry_ms = at_ms;
+        if let Some(listener) = self.state.listener.get() {
+            listener.timer_due(at_ms);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use kourou_engine::Retention;
 use kourou_engine::record::INNER_NUM_MAX;
 
 use crate::assign::RequestMode;
@@ -68,6 +69,12 @@ pub struct BrokerOptions {
     pub retried_send_window_ms: i64,
     /// Most sends that are remembered, 16 bytes each, and some for finding them. At least the newest half is.
     pub retried_send_ids_max: usize,
+    /// What of the log is kept. What is pending stays whatever this says.
+    pub retention: Retention,
+    /// How long a segment that is too old, or too much, waits for the deliveries that are out of it.
+    pub retention_hold_ms: i64,
+    /// Beside a disk that is fuller than this, in percent, it does not wait.
+    pub disk_percent_urgent: u8,
     /// How often dirty offsets become a state record.
     pub offset_flush_interval_ms: i64,
     /// An entry this near to the log's end counts as being in memory when the start of a new group on a young topic is decided,
@@ -113,6 +120,10 @@ impl BrokerOptions {
             default_request_mode: RequestMode::Pull,
             retried_send_window_ms: 60_000,
             retried_send_ids_max: 1_000_000,
+            retention: Retention::default(),
+            retention_hold_ms: 10 * 60_000,
+            // As upstream's diskMaxUsedSpaceRatio.
+            disk_percent_urgent: 75,
             offset_flush_interval_ms: 1_000,
             young_log_size_bytes: 256 << 20,
             message_id_seed: [0; 10],
@@ -204,6 +215,14 @@ pub struct Limits {
     pub lite_holds_per_client_max: usize,
     /// Most pairs of topic and group whose request mode is set.
     pub request_modes_max: usize,
+    /// How often it is looked which segments are no longer to be kept.
+    pub expiry_interval_ms: i64,
+    /// How soon it is looked again when more is to go, or the disk is full.
+    pub expiry_again_ms: i64,
+    /// Most timers, half messages and deliveries that are appended anew in one go, before a segment expires.
+    pub carried_max: usize,
+    /// Most bytes of them; one is always allowed.
+    pub carried_size_bytes_max: u64,
     /// Most queues whose offsets one state record holds.
     pub offsets_per_record_max: usize,
     /// Most bytes of the broker's traces that wait to be written; more are dropped.
@@ -263,6 +282,11 @@ impl Default for Limits {
             lite_subscriptions_max: 1_000_000,
             lite_holds_per_client_max: 16,
             request_modes_max: 1_000_000,
+            // As upstream's cleanResourceInterval.
+            expiry_interval_ms: 10_000,
+            expiry_again_ms: 200,
+            carried_max: 4_096,
+            carried_size_bytes_max: 4 << 20,
             offsets_per_record_max: 4_096,
             traces_pending_size_bytes_max: 16 << 20,
             traces_in_flight_size_bytes_max: 1 << 20,

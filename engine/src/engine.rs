@@ -231,7 +231,11 @@ impl Engine {
             done.done(Ok(&[]), records);
             return;
         }
-        self.inner.shared.pending.push(Append { records, done });
+        self.inner.shared.pending.push(Append {
+            records,
+            is_reserved: false,
+            done,
+        });
     }
 
     /// As [`Engine::append_with`], for a caller that has more to append: nobody is woken for it. It waits until
@@ -241,7 +245,11 @@ impl Engine {
             done.done(Ok(&[]), records);
             return;
         }
-        self.inner.shared.pending.push_quietly(Append { records, done });
+        self.inner.shared.pending.push_quietly(Append {
+            records,
+            is_reserved: false,
+            done,
+        });
     }
 
     /// Sees to it that what was enqueued gets written.

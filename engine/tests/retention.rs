@@ -312,6 +312,20 @@ fn a_full_disk_recovers_by_what_it_gives_up() {
     store.engine.append_blocking(state_record(1)).unwrap();
     assert_eq!(store.messages()[&("orders".into(), 0)].len() as u64, accepted);
     append(number).unwrap_err();
+    // What lets something go may use what is kept for state.
+    let reserved = Arc::new(Mutex::new(None));
+    let tell = reserved.clone();
+    let records = [message("orders", 0, number, 100_000)].into_iter().collect();
+    store
+        .engine
+        .append_reserved(records, move |stored| *tell.lock().unwrap() = Some(stored));
+    store.engine.pump();
+    assert_eq!(
+        reserved.lock().unwrap().take().unwrap().unwrap()[0].queue_offset,
+        accepted
+    );
+    let accepted = accepted + 1;
+    append(number).unwrap_err();
     // With nothing to be given up for the disk it stays full.
     assert_eq!(store.expire(by_age(i64::MAX)).going, None);
     append(number).unwrap_err();

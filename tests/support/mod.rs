@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 pub(crate) mod broker;
+pub(crate) mod disk;
 pub(crate) mod installed;
 pub(crate) mod programs;
 pub(crate) mod survive;

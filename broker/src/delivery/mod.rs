@@ -17,6 +17,8 @@
 //! leaves it out or delivered again, never both, and attempts are counted exactly. It is appended again rather than handed out again
 //! where it lies because that is what clients look for: a consumer that goes back to pulling pulls the retry topic.
 //!
+//! A delivery whose message is about to expire is waited for, a while; then its message is delivered again early: `let_go.rs`.
+//!
 //! Consumers in order get the same messages again instead, where they lie, with their count beside them: `order.rs`.
 
 mod bury;
@@ -25,6 +27,7 @@ mod error;
 mod handle;
 mod hold;
 mod inner;
+mod let_go;
 mod look;
 mod order;
 mod pop;

@@ -109,6 +109,26 @@ impl Block {
         self.messages.iter().any(is_meant)
     }
 
+    /// The lowest offset of it, from `from` on, that is not acknowledged.
+    pub(super) fn lowest(&self, from: u64) -> Option<u64> {
+        let waiting = self.messages.iter().filter(|message| !message.is_acked);
+        waiting
+            .map(|message| message.offset)
+            .filter(|offset| *offset >= from)
+            .min()
+    }
+
+    /// The deliveries of it before `offset` that nothing is being done with: their offsets and pop times.
+    pub(super) fn before(&self, offset: u64) -> Vec<(u64, i64)> {
+        if self.is_repopped {
+            return Vec::new();
+        }
+        let meant =
+            |message: &&Ordered| message.offset < offset && !message.is_acked && message.in_flight == 0;
+        let messages = self.messages.iter().filter(meant);
+        messages.map(|message| (message.offset, message.pop_ms)).collect()
+    }
+
     /// Counts a record that goes to the log for a message, or comes from there.
     pub(super) fn count_in_flight(&mut self, offset: u64, pop_ms: i64, change: i16) {
         let mut messages = self.messages.iter_mut();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-use kourou_engine::ReadError;
 use kourou_engine::record::{EncodedRecord, NAME_END, RecordView, VALUE_END, state};
+use kourou_engine::{AppendError, ReadError};
 
 use super::inner;
 use super::record;
@@ -52,10 +52,18 @@ impl Broker {
         for queue in &due.unblocked {
             self.wake_in_order(queue.key());
         }
+        self.deliver_again(due.overdue, false);
+        deliveries.next_due_ms().map(|next_ms| next_ms.max(now_ms + 1))
+    }
+
+    /// Appends anew the messages of deliveries that were taken to be delivered again; `is_reserved` says whether they may use the room
+    /// that a full disk keeps for state.
+    pub(super) fn deliver_again(self: &Arc<Self>, overdue: Vec<Overdue>, is_reserved: bool) {
+        let deliveries = &self.state.deliveries;
         let mut being_made = HashSet::new();
-        for overdue in due.overdue {
+        for overdue in overdue {
             match self.fate(&overdue) {
-                Ok(Fate::Again(record)) => self.append_again(record, overdue),
+                Ok(Fate::Again(record)) => self.append_again(record, overdue, is_reserved),
                 Ok(Fate::Gone) => self.append_gone(overdue),
                 Ok(Fate::Make(topic)) => {
                     if being_made.insert(topic.name.clone()) {
@@ -75,9 +83,8 @@ impl Broker {
         }
         if !being_made.is_empty() {
             // Until the topics are there.
-            deliveries.pause(now_ms + 1);
+            deliveries.pause(self.clock.now_ms() + 1);
         }
-        deliveries.next_due_ms().map(|next_ms| next_ms.max(now_ms + 1))
     }
 
     /// When something is due to be delivered again.
@@ -85,7 +92,7 @@ impl Broker {
         self.state.deliveries.next_due_ms()
     }
 
-    fn make_for_redelivery(self: &Arc<Self>, topic: TopicConfig) {
+    pub(super) fn make_for_redelivery(self: &Arc<Self>, topic: TopicConfig) {
         let broker = self.clone();
         let name = topic.name.clone();
         self.ensure_topic(topic, move |made| {
@@ -102,15 +109,22 @@ impl Broker {
         self.state.deliveries.pause(until_ms);
     }
 
-    fn append_again(self: &Arc<Self>, record: EncodedRecord, overdue: Overdue) {
+    fn append_again(self: &Arc<Self>, record: EncodedRecord, overdue: Overdue, is_reserved: bool) {
         let broker = self.clone();
-        self.engine.append(record, move |appended| match appended {
-            Ok(_) => broker.trace_ended(overdue.queue.key(), [overdue.delivery.offset], Outcome::TimedOut),
+        let done = move |appended: Result<(), AppendError>| match appended {
+            Ok(()) => broker.trace_ended(overdue.queue.key(), [overdue.delivery.offset], Outcome::TimedOut),
             Err(error) => broker.not_redelivered(&overdue, &error),
-        });
+        };
+        if is_reserved {
+            self.engine
+                .append_reserved(record.into(), move |appended| done(appended.map(|_| ())));
+        } else {
+            self.engine
+                .append(record, move |appended| done(appended.map(|_| ())));
+        }
     }
 
-    fn append_gone(self: &Arc<Self>, overdue: Overdue) {
+    pub(super) fn append_gone(self: &Arc<Self>, overdue: Overdue) {
         let payload = record::ended(std::iter::once((
             overdue.queue.key(),
             std::slice::from_ref(&overdue.delivery),
@@ -124,7 +138,7 @@ impl Broker {
         });
     }
 
-    fn not_redelivered(&self, overdue: &Overdue, error: &kourou_engine::AppendError) {
+    fn not_redelivered(&self, overdue: &Overdue, error: &AppendError) {
         let Overdue { queue, delivery } = overdue;
         tracing::debug!(group = %queue.group, topic = %queue.topic, offset = delivery.offset, %error, "a redelivery waits longer");
         self.pause_redelivery();

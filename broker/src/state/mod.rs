@@ -80,7 +80,7 @@ struct Section {
 }
 
 /// What a checkpoint consists of. A section that is missing was not known when it was written: that state stays empty.
-const SECTIONS: [Section; 12] = [
+const SECTIONS: [Section; 13] = [
     Section {
         tag: 1,
         name: "topics",
@@ -128,6 +128,12 @@ const SECTIONS: [Section; 12] = [
         name: "resumed transactions",
         encode: |state| state.resumed.encode(),
         restore: |state, fields| state.resumed.restore(fields),
+    },
+    Section {
+        tag: 60,
+        name: "places of half messages",
+        encode: |state| state.transactions.encode_places(),
+        restore: |state, fields| state.transactions.restore_places(fields),
     },
     Section {
         tag: 40,
@@ -639,7 +645,16 @@ impl View for State {
         if let Ok(origin @ 1..) = u64::try_from(record.prepared_transaction_offset()) {
             match transaction_flag {
                 SYS_FLAG_TRANSACTION_COMMIT => self.transactions.ended(origin, Outcome::Committed),
-                SYS_FLAG_TRANSACTION_PREPARED if topic == HALF_TOPIC => self.resumed.apply(origin),
+                SYS_FLAG_TRANSACTION_PREPARED if topic == HALF_TOPIC => {
+                    // One that is pending was appended anew; else it was given up and is resumed.
+                    if self
+                        .transactions
+                        .moved(origin, record.position(), record.size_bytes())
+                    {
+                        return;
+                    }
+                    self.resumed.apply(origin);
+                }
                 0 if topic == CHECK_MAX_TIME_TOPIC => self.transactions.ended(origin, Outcome::GivenUp),
                 0 => {
                     self.timers.end(origin);

@@ -86,7 +86,7 @@ impl Broker {
     }
 
     /// The records of these timers, each or why it cannot be read. What lies together on the disk is read together.
-    fn read_timers(&self, timers: &[Timer]) -> Vec<Result<Bytes, ReadError>> {
+    pub(super) fn read_timers(&self, timers: &[Timer]) -> Vec<Result<Bytes, ReadError>> {
         let mut by_position: Vec<usize> = (0..timers.len()).collect();
         by_position.sort_unstable_by_key(|at| timers[*at].position);
         let entries: Vec<IndexEntry> = by_position.iter().map(|at| entry_of(&timers[*at])).collect();
@@ -211,7 +211,7 @@ fn push_number(out: &mut Vec<u8>, name: &str, number: i64) {
 
 /// Why a delayed message cannot be delivered.
 #[derive(Debug, thiserror::Error)]
-enum Undeliverable {
+pub(super) enum Undeliverable {
     #[error("it has no topic to go to")]
     NoTopic,
     #[error("it has no queue to go to")]

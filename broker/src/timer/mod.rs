@@ -4,8 +4,10 @@
 //! timer when its record is applied. When it is due its content is appended again, under its real topic, with the delayed
 //! record's position in `prepared_transaction_offset`; when *that* record is applied the timer is gone. So one durable append
 //! both delivers and ends a timer, and a crash leaves it either waiting or delivered. A recall ends it by a state record
-//! instead. No record lies at position 0, where the log's first group mark is, so 0 there means no timer.
+//! instead. Before a segment expires its timers are appended once more, as they are, each naming the record that it is in the place of: that ends
+//! the one and adds the other. No record lies at position 0, where the log's first group mark is, so 0 there means no timer.
 
+mod carry;
 mod checkpoint;
 mod delay;
 mod deliver;

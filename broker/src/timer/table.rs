@@ -1,5 +1,6 @@
 //! The timers there are: those that wait, those on their way, and those that cannot be delivered.
 
+use std::collections::BinaryHeap;
 use std::fmt;
 
 use hashbrown::{HashMap, HashSet};
@@ -139,6 +140,63 @@ impl TimerTable {
             .in_flight
             .extend(taken.into_iter().map(|timer| (timer.position, timer)));
         true
+    }
+
+    /// The timers whose records lie before `position`: at most `max` that neither are on their way nor cannot be delivered, those that lie
+    /// first; and where the first of all of them lies.
+    pub(crate) fn lying_before(&self, position: u64, max: usize) -> (Vec<Timer>, Option<u64>) {
+        let (waiting, others) = {
+            let mut timers = self.0.lock();
+            timers.settle();
+            let others = timers.in_flight.values().map(|timer| timer.position);
+            let first = others.filter(|other| *other < position).min();
+            // A list of blocks; what is added meanwhile lies behind.
+            (timers.waiting.clone(), (timers.parked.clone(), first))
+        };
+        let (parked, in_flight) = others;
+        let mut first: BinaryHeap<(u64, i64)> = BinaryHeap::new();
+        let mut found: HashMap<u64, Timer> = HashMap::new();
+        for timer in waiting.iter().chain(&parked) {
+            if timer.position < position {
+                first.push((timer.position, timer.due_ms));
+                found.insert(timer.position, *timer);
+                if first.len() > max
+                    && let Some((farthest, _)) = first.pop()
+                {
+                    found.remove(&farthest);
+                }
+            }
+        }
+        let timers: Vec<Timer> = first
+            .into_sorted_vec()
+            .iter()
+            .filter_map(|(position, _)| found.remove(position))
+            .collect();
+        let lowest = timers.first().map(|timer| timer.position);
+        let lowest = lowest.into_iter().chain(in_flight).min();
+        (timers, lowest)
+    }
+
+    /// Takes those of these timers that wait or cannot be delivered.
+    pub(crate) fn take_each(&self, wanted: &[Timer]) -> Vec<Timer> {
+        let mut timers = self.0.lock();
+        timers.settle();
+        let mut taken = Vec::with_capacity(wanted.len());
+        for timer in wanted {
+            let parked = timers
+                .parked
+                .iter()
+                .position(|parked| parked.position == timer.position);
+            let found = match parked {
+                Some(at) => Some(timers.parked.swap_remove(at)),
+                None => timers.waiting.remove(timer.due_ms, timer.position),
+            };
+            taken.extend(found);
+        }
+        timers
+            .in_flight
+            .extend(taken.iter().map(|timer| (timer.position, *timer)));
+        taken
     }
 
     /// Timers that were taken to be recalled were not: they wait again.
@@ -281,6 +339,33 @@ mod tests {
         assert!(table.take(&[timer(10, 2)]));
         table.end(2);
         assert_eq!(table.pending(), 2);
+    }
+
+    #[test]
+    fn those_that_lie_first_are_found_whatever_they_wait_for() {
+        let table = TimerTable::default();
+        for at in [(10, 7), (20, 3), (30, 5), (5, 9), (1, 2), (1, 1)] {
+            table.add(timer(at.0, at.1));
+        }
+        assert_eq!(taken(&table, 1, 9, ALL), [(1, 1), (1, 2)]);
+        table.park(2);
+        let lying = |position, max| {
+            let (timers, first) = table.lying_before(position, max);
+            (
+                timers.iter().map(|timer| timer.position).collect::<Vec<_>>(),
+                first,
+            )
+        };
+        assert_eq!(lying(8, 9), (vec![2, 3, 5, 7], Some(1)), "one is on its way");
+        assert_eq!(lying(8, 2), (vec![2, 3], Some(1)));
+        assert_eq!(lying(1, 9), (vec![], None));
+        let wanted = [timer(1, 1), timer(1, 2), timer(20, 3), timer(99, 9)];
+        assert_eq!(table.take_each(&wanted), [timer(1, 2), timer(20, 3)]);
+        assert_eq!(lying(8, 9), (vec![5, 7], Some(1)));
+        for position in [1, 2, 3] {
+            table.end(position);
+        }
+        assert_eq!((lying(8, 9).1, table.pending()), (Some(5), 3));
     }
 
     #[test]

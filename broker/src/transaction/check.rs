@@ -85,17 +85,13 @@ impl Broker {
         let Some(channel) = self.clients.any_producer(&due.group) else {
             return Ok(false);
         };
-        let bytes = self.engine.read(due.position, due.size_bytes)?;
+        let bytes = self.engine.read(due.half.position, due.half.size_bytes)?;
         let half = RecordView::parse(&bytes)?;
         let (topic, queue_id) = place(&half)?;
-        let record = self.record_of(&half, topic, queue_id, 0, &counted(&half, due.checks + 1))?;
+        let properties = counted(&half, due.checks + 1);
+        let record = self.record_of(&half, due.position, topic, queue_id, 0, &properties)?;
         let mut message = vec![0; record.size_bytes() as usize];
-        record.write_into(
-            &mut message,
-            half.queue_offset(),
-            half.position(),
-            half.store_ms(),
-        );
+        record.write_into(&mut message, half.queue_offset(), due.position, half.store_ms());
         let check = TransactionCheck {
             topic,
             position: due.position,
@@ -113,7 +109,7 @@ impl Broker {
     }
 
     /// Ends a transaction that nobody decided: its message goes where people may look for it.
-    fn give_up(self: &Arc<Self>, due: &Due) -> Result<(), HalfError> {
+    pub(super) fn give_up(self: &Arc<Self>, due: &Due) -> Result<(), HalfError> {
         let position = due.position;
         if !self.state.transactions.begin_giving_up(position) {
             return Ok(());
@@ -137,9 +133,10 @@ impl Broker {
     }
 
     fn given_up(&self, due: &Due) -> Result<EncodedRecord, HalfError> {
-        let bytes = self.engine.read(due.position, due.size_bytes)?;
+        let bytes = self.engine.read(due.half.position, due.half.size_bytes)?;
         let half = RecordView::parse(&bytes)?;
-        self.record_of(&half, CHECK_MAX_TIME_TOPIC, 0, 0, &counted(&half, due.checks))
+        let properties = counted(&half, due.checks);
+        self.record_of(&half, due.position, CHECK_MAX_TIME_TOPIC, 0, 0, &properties)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kourou_engine::record::{EncodedRecord, RecordView, SYS_FLAG_TRANSACTION_COMMIT, state};
 
-use super::table::Begun;
+use super::table::{Begun, Place};
 use super::{Decision, HalfError, TransactionError};
 use crate::again::AGAIN_LIMITS;
 use crate::broker::Broker;
@@ -60,8 +60,8 @@ impl Broker {
                     .begin(position, end, self.clock.now_ms())?;
                 Ok((position, begun))
             });
-        let (position, size_bytes) = match begun {
-            Ok((position, Begun::Ours { size_bytes })) => (position, size_bytes),
+        let (position, half) = match begun {
+            Ok((position, Begun::Ours(half))) => (position, half),
             Ok((_, Begun::Before)) => return done(Ok(())),
             Err(error) => return done(Err(error)),
         };
@@ -70,7 +70,7 @@ impl Broker {
                 let (kind, payload) = Change::RolledBack { position }.encode();
                 Ok(state(kind, &payload, self.clock.now_ms()))
             }
-            Decision::Commit => self.committed(position, size_bytes),
+            Decision::Commit => self.committed(position, half),
         };
         let record = match record {
             Ok(record) => record,
@@ -88,8 +88,8 @@ impl Broker {
                 broker.trace_decided(|at_ms| Decided {
                     at_ms,
                     group: end.group.as_ref().into(),
-                    position,
-                    size_bytes,
+                    position: half.position,
+                    size_bytes: half.size_bytes,
                     committed: end.decision == Decision::Commit,
                     from_check: end.from_check,
                 });
@@ -101,7 +101,10 @@ impl Broker {
     /// Whether [`Broker::end_transaction`] has to read what is no longer in memory.
     pub fn end_may_block(&self, end: &EndTransaction<'_>) -> bool {
         end.decision == Decision::Commit
-            && u64::try_from(end.position).is_ok_and(|position| !self.engine.is_hot(position))
+            && u64::try_from(end.position).is_ok_and(|position| {
+                let place = self.state.transactions.place(position);
+                !self.engine.is_hot(place.unwrap_or(position))
+            })
     }
 
     /// Transactions that have not ended.
@@ -121,11 +124,11 @@ impl Broker {
 
     /// The record that commits the half message at `position`: the same message, in its real place or, with a delay, where
     /// delayed messages wait. Its properties stay as they are; clients look for those that made it a half.
-    fn committed(&self, position: u64, size_bytes: u32) -> Result<EncodedRecord, TransactionError> {
+    fn committed(&self, position: u64, half: Place) -> Result<EncodedRecord, TransactionError> {
         let unusable = |source| TransactionError::Half { position, source };
         let bytes = self
             .engine
-            .read(position, size_bytes)
+            .read(half.position, half.size_bytes)
             .map_err(|error| unusable(error.into()))?;
         let half = RecordView::parse(&bytes).map_err(|error| unusable(error.into()))?;
         let place = place(&half).map_err(unusable)?;
@@ -143,20 +146,24 @@ impl Broker {
             }
             delay.place()
         };
-        self.record_of(&half, topic, queue_id, SYS_FLAG_TRANSACTION_COMMIT, &properties)
+        let flag = SYS_FLAG_TRANSACTION_COMMIT;
+        self.record_of(&half, position, topic, queue_id, flag, &properties)
             .map_err(unusable)
     }
 
-    /// The message of `half` as another record that names it.
+    /// The message of `half` as another record, which names the transaction at `position`.
     pub(super) fn record_of(
         &self,
         half: &RecordView<'_>,
+        position: u64,
         topic: &str,
         queue_id: u32,
         transaction_flag: i32,
         properties: &[u8],
     ) -> Result<EncodedRecord, HalfError> {
         let mut record = self.stored_again(half, topic, queue_id, properties);
+        // The half record itself may be another by now.
+        record.prepared_transaction_offset = i64::try_from(position).unwrap_or(0);
         record.sys_flag |= transaction_flag;
         Ok(record.encode_within(&AGAIN_LIMITS)?)
     }

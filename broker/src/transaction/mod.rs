@@ -17,8 +17,12 @@
 //! durable append, whatever comes twice, late or at the same time. A crash leaves it pending or ended. The record of a commit
 //! names the half record in `prepared_transaction_offset` and has the commit bits; a timer's delivery has none.
 //!
+//! Before the segment of its record expires, a half message is appended once more, as it is, and names itself. It stays the transaction that it
+//! was, at the position that its producer knows; one that has been pending for longer than messages are kept is given up.
+//!
 //! One that was given up can be resumed, once: by a half record that names the message among those that nobody decided.
 
+mod carry;
 mod check;
 mod decide;
 mod resume;

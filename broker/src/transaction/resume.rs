@@ -208,6 +208,7 @@ impl Broker {
         let properties = unchecked(given_up.properties());
         let half = self.record_of(
             &given_up,
+            position,
             HALF_TOPIC,
             0,
             SYS_FLAG_TRANSACTION_PREPARED,

@@ -36,6 +36,8 @@ struct Transactions {
 
 struct Pending {
     group: Arc<str>,
+    /// Where its half record lies: at its own position, until it is appended anew.
+    place: u64,
     stored_ms: i64,
     next_check_ms: i64,
     size_bytes: u32,
@@ -60,19 +62,24 @@ pub(crate) struct Half<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begun {
     /// It is the caller's to end: by a record, or by [`TransactionTable::give_back`].
-    Ours {
-        /// Size of the half record.
-        size_bytes: u32,
-    },
+    Ours(Place),
     /// It has ended so before.
     Before,
+}
+
+/// Where the half record of a transaction lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) position: u64,
+    pub(super) size_bytes: u32,
 }
 
 /// A transaction whose producer is to be asked.
 #[derive(Debug, Clone)]
 pub(super) struct Due {
+    /// What it is named by.
     pub(super) position: u64,
-    pub(super) size_bytes: u32,
+    pub(super) half: Place,
     pub(super) group: Arc<str>,
     /// How often it has been asked.
     pub(super) checks: u32,
@@ -81,6 +88,22 @@ pub(super) struct Due {
 impl fmt::Debug for TransactionTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} transactions", self.pending())
+    }
+}
+
+/// A transaction whose half record is about to expire.
+#[derive(Debug, Clone)]
+pub(super) struct Lying {
+    pub(super) stored_ms: i64,
+    pub(super) due: Due,
+}
+
+impl Pending {
+    fn half(&self) -> Place {
+        Place {
+            position: self.place,
+            size_bytes: self.size_bytes,
+        }
     }
 }
 
@@ -139,6 +162,7 @@ impl TransactionTable {
         let mut inner = self.inner.lock();
         let pending = Pending {
             group: inner.group(half.group),
+            place: half.position,
             stored_ms: half.stored_ms,
             next_check_ms: half.stored_ms.saturating_add(immunity_ms),
             size_bytes: half.size_bytes,
@@ -220,12 +244,59 @@ impl TransactionTable {
         if std::mem::replace(&mut pending.in_flight, true) {
             return Err(TransactionError::InFlight { position: named });
         }
-        Ok(Begun::Ours {
-            size_bytes: pending.size_bytes,
-        })
+        Ok(Begun::Ours(pending.half()))
     }
 
-    /// Marks a transaction as being given up; false if it is being ended otherwise.
+    /// The half record of the transaction at `position` lies at `place` from now on: a record has been applied that says so. False if no
+    /// such transaction is pending.
+    pub(crate) fn moved(&self, position: u64, place: u64, size_bytes: u32) -> bool {
+        let mut inner = self.inner.lock();
+        let Some(pending) = inner.pending.get_mut(&position) else {
+            return false;
+        };
+        pending.place = place;
+        pending.size_bytes = size_bytes;
+        pending.in_flight = false;
+        true
+    }
+
+    /// Where the half record of a pending transaction lies.
+    pub(super) fn place(&self, position: u64) -> Option<u64> {
+        self.inner
+            .lock()
+            .pending
+            .get(&position)
+            .map(|pending| pending.place)
+    }
+
+    /// The transactions whose half records lie before `below`: at most `max` that are not being ended, those that lie first; and where
+    /// the first of all of them lies.
+    pub(super) fn lying_before(&self, below: u64, max: usize) -> (Vec<Lying>, Option<u64>) {
+        let inner = self.inner.lock();
+        let mut lying: Vec<_> = inner
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.place < below)
+            .collect();
+        lying.sort_unstable_by_key(|(_, pending)| pending.place);
+        let first = lying.first().map(|(_, pending)| pending.place);
+        let lying = lying
+            .into_iter()
+            .filter(|(_, pending)| !pending.in_flight)
+            .take(max);
+        let lying = lying.map(|(position, pending)| Lying {
+            stored_ms: pending.stored_ms,
+            due: Due {
+                position: *position,
+                half: pending.half(),
+                group: pending.group.clone(),
+                checks: pending.checks,
+            },
+        });
+        (lying.collect(), first)
+    }
+
+    /// Marks a transaction as being given up, or as being appended anew; false if it is being ended otherwise.
     pub(super) fn begin_giving_up(&self, position: u64) -> bool {
         let mut inner = self.inner.lock();
         inner
@@ -256,7 +327,7 @@ impl TransactionTable {
             match inner.pending.get(&position) {
                 Some(pending) if !pending.in_flight => due.push(Due {
                     position,
-                    size_bytes: pending.size_bytes,
+                    half: pending.half(),
                     group: pending.group.clone(),
                     checks: pending.checks,
                 }),
@@ -326,6 +397,7 @@ impl TransactionTable {
                 let position = fields.u64()?;
                 let pending = Pending {
                     group: group.clone(),
+                    place: position,
                     size_bytes: fields.u32()?,
                     stored_ms: fields.i64()?,
                     next_check_ms: fields.i64()?,
@@ -337,6 +409,35 @@ impl TransactionTable {
             }
         }
         *self.inner.lock() = restored;
+        Some(())
+    }
+
+    /// Where the half records lie that were appended anew.
+    pub(crate) fn encode_places(&self) -> Writer {
+        let inner = self.inner.lock();
+        let moved = inner
+            .pending
+            .iter()
+            .filter(|(position, pending)| **position != pending.place);
+        let mut out = Writer::new();
+        let count_at = out.count_later();
+        let mut count = 0;
+        for (position, pending) in moved {
+            count += 1;
+            out.u64(*position);
+            out.u64(pending.place);
+        }
+        out.set_count(count_at, count);
+        out
+    }
+
+    /// Behind [`TransactionTable::restore`].
+    pub(crate) fn restore_places(&self, fields: &mut Fields<'_>) -> Option<()> {
+        let mut inner = self.inner.lock();
+        for _ in 0..fields.count()? {
+            let (position, place) = (fields.u64()?, fields.u64()?);
+            inner.pending.get_mut(&position)?.place = place;
+        }
         Some(())
     }
 }
@@ -377,7 +478,10 @@ mod tests {
         let commit = end(5, Decision::Commit);
         assert!(matches!(
             table.begin(5, &commit, 0),
-            Ok(Begun::Ours { size_bytes: 100 })
+            Ok(Begun::Ours(Place {
+                position: 5,
+                size_bytes: 100
+            }))
         ));
         assert!(matches!(
             table.begin(5, &commit, 0),
@@ -432,6 +536,40 @@ mod tests {
         assert_eq!(positions(table.take_due(7_000, 2)), [1, 3]);
         assert_eq!(positions(table.take_due(7_000, 9)), [4, 5]);
         assert_eq!(table.next_check_ms(), Some(37_000));
+    }
+
+    #[test]
+    fn a_half_message_that_was_appended_anew_is_the_same_transaction() {
+        let table = table();
+        for position in [5, 6, 9] {
+            table.add(&half(position, "g"));
+        }
+        let lying = |below, max| {
+            let (lying, first) = table.lying_before(below, max);
+            (
+                lying.iter().map(|one| one.due.position).collect::<Vec<_>>(),
+                first,
+            )
+        };
+        assert_eq!(lying(9, 9), (vec![5, 6], Some(5)));
+        assert!(table.begin_giving_up(5));
+        assert_eq!(lying(9, 9), (vec![6], Some(5)));
+        assert!(table.moved(5, 50, 120) && !table.moved(7, 70, 1));
+        assert_eq!((lying(9, 9), table.place(5)), ((vec![6], Some(6)), Some(50)));
+        assert_eq!(lying(51, 2), (vec![6, 9], Some(6)));
+        let restored = self::table();
+        let bytes = table.encode().finish();
+        assert_eq!(restored.restore(&mut Fields::new(&bytes)), Some(()));
+        let bytes = table.encode_places().finish();
+        assert_eq!(restored.restore_places(&mut Fields::new(&bytes)), Some(()));
+        assert_eq!((restored.place(5), restored.place(6)), (Some(50), Some(6)));
+        assert!(matches!(
+            restored.begin(5, &end(5, Decision::Commit), 0),
+            Ok(Begun::Ours(Place {
+                position: 50,
+                size_bytes: 120
+            }))
+        ));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod recalls;
 mod renewals;
 mod resets;
 mod resumes;
+mod retention;
 mod retried;
 mod rig;
 mod send_backs;

@@ -14,7 +14,7 @@ fn request(receipt: &SendReceipt) -> RecallRequest {
     }
 }
 
-fn recall(rig: &Rig, receipt: &SendReceipt) -> Result<String, RecallError> {
+pub(crate) fn recall(rig: &Rig, receipt: &SendReceipt) -> Result<String, RecallError> {
     rig.wait(|done| rig.broker.recall(&request(receipt), done))
 }
 

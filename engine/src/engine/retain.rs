@@ -1,9 +1,10 @@
 //! Letting old segments go.
 
 use super::Engine;
-use crate::error::ExpireError;
+use crate::error::{AppendError, ExpireError};
 use crate::expire::{Expire, Expiry, Retention};
-use crate::log::pending::Shut;
+use crate::log::pending::{Append, Appended, Several, Shut};
+use crate::record::EncodedRecords;
 use crate::shared::Job;
 
 impl Engine {
@@ -43,6 +44,23 @@ impl Engine {
             }
         };
         Box::new(expiry).done(Err(refusal));
+    }
+
+    /// As [`Engine::append_batch`], but it may use the room that a full disk keeps for state records
+    /// ([`STATE_RESERVE_BYTES`](crate::limits::STATE_RESERVE_BYTES)): for little that lets much go, see [`Expiry::may_go`].
+    pub fn append_reserved(
+        &self,
+        records: EncodedRecords,
+        done: impl FnOnce(Result<Vec<Appended>, AppendError>) + Send + 'static,
+    ) {
+        if records.is_empty() {
+            return done(Ok(Vec::new()));
+        }
+        self.inner.shared.pending.push(Append {
+            records,
+            is_reserved: true,
+            done: Box::new(Several(done)),
+        });
     }
 
     /// The first offset of a queue whose record lies at or behind `position`; the queue's end if there is none. `None` if nothing was

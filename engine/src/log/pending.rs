@@ -60,6 +60,8 @@ impl<F: FnOnce(Result<Vec<Appended>, AppendError>) + Send + 'static> AppendDone 
 /// One append: records that stand or fall together, and who is told.
 pub(crate) struct Append {
     pub(crate) records: EncodedRecords,
+    /// Whether it may use the room that a full disk keeps for state records.
+    pub(crate) is_reserved: bool,
     pub(crate) done: Box<dyn AppendDone>,
 }
 

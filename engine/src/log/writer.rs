@@ -228,7 +228,9 @@ impl Writer {
             self.roll()?;
         }
         let end = block_end(self.tail + MARK_SIZE_BYTES + size_bytes);
-        let is_state = |append: &Append| append.records.iter().all(|record| record.topic() == STATE_TOPIC);
+        let is_state = |append: &Append| {
+            append.is_reserved || append.records.iter().all(|record| record.topic() == STATE_TOPIC)
+        };
         let reserve = if self.waiting.front().is_some_and(is_state) {
             0
         } else {

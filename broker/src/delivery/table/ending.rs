@@ -178,6 +178,63 @@ impl DeliveryTable {
         taken
     }
 
+    /// Takes deliveries of one queue whose messages lie before `offset`, whatever their time, and marks them as being delivered again: as long
+    /// as no more than `in_flight_max` redeliveries are on their way. Those that could not be read before are marked, too.
+    pub(in crate::delivery) fn take_before(
+        &self,
+        key: GroupQueueKey<'_>,
+        offset: u64,
+        in_flight_max: usize,
+    ) -> Vec<Overdue> {
+        let mut table = self.0.lock();
+        let mut room = in_flight_max.saturating_sub(table.redelivering);
+        let mut taken = Vec::new();
+        let Some((at, queue)) = table.find(key) else {
+            return taken;
+        };
+        for (offset, out) in queue.out.range_mut(..offset) {
+            if room == 0 {
+                break;
+            }
+            if !matches!(out.mark, Mark::Nothing | Mark::Parked) {
+                continue;
+            }
+            room -= 1;
+            out.mark = Mark::Redelivery;
+            taken.push(Overdue {
+                queue: queue.name.clone(),
+                delivery: Delivery {
+                    offset: *offset,
+                    pop_ms: out.pop_ms,
+                    due_ms: out.due_ms,
+                },
+            });
+        }
+        for overdue in &taken {
+            let Delivery { offset, due_ms, .. } = overdue.delivery;
+            table.due.remove(&(due_ms, at, offset));
+        }
+        table.redelivering += taken.len();
+        taken
+    }
+
+    /// The queues of which something is out.
+    pub(in crate::delivery) fn queues(&self) -> Vec<GroupQueue> {
+        let table = self.0.lock();
+        let queues = table.queues.iter().flatten();
+        let out = queues.filter(|queue| !queue.out.is_empty() || queue.block.is_some());
+        out.map(|queue| queue.name.clone()).collect()
+    }
+
+    /// The lowest offset of a queue, from `from` on, that is out.
+    pub(in crate::delivery) fn lowest(&self, key: GroupQueueKey<'_>, from: u64) -> Option<u64> {
+        let mut table = self.0.lock();
+        let (_, queue) = table.find(key)?;
+        let out = queue.out.range(from..).next().map(|(offset, _)| *offset);
+        let in_order = queue.block.as_ref().and_then(|block| block.lowest(from));
+        out.into_iter().chain(in_order).min()
+    }
+
     /// Nothing is tried before this.
     pub(in crate::delivery) fn pause(&self, until_ms: i64) {
         self.0.lock().paused_until_ms = until_ms;
