@@ -371,6 +371,57 @@ fn lines_go_in_and_come_out() {
     server.stop();
 }
 
+/// A store with a bound keeps to it: the oldest messages go while it serves, and the rest is where it was.
+#[test]
+fn the_oldest_messages_go_and_the_rest_is_consumed() {
+    let dir = TempDir::new().unwrap();
+    let (namesrv_port, broker_port) = (free_port(), free_port());
+    let data = dir.path().to_str().unwrap();
+    let server = Server::start(
+        &[
+            "--data",
+            data,
+            "--namesrv-port",
+            &namesrv_port.to_string(),
+            "--broker-port",
+            &broker_port.to_string(),
+            "--segment-size",
+            "8MiB",
+            "--retention-size",
+            "16MiB",
+        ],
+        namesrv_port,
+        "durability",
+    );
+    server.lines(&["topic", "create", "big", "--queues", "1"], "");
+    // Four segments and a bit, of messages that say which they are.
+    let input: String = (0..36)
+        .map(|number| format!("{number:02}{}\n", "x".repeat(1_000_000)))
+        .collect();
+    server.json(&["produce", "big"], &input);
+    let first = || {
+        let shown = server.json(&["topic", "show", "big"], "");
+        shown[0]["min"].as_u64().unwrap()
+    };
+    let begin = Instant::now();
+    while first() == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "nothing expired");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let first = first();
+    let size_bytes: u64 = fs::read_dir(dir.path().join("log"))
+        .unwrap()
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    // Two whole segments and the next one, which is made ahead.
+    assert!(size_bytes <= 32 << 20, "{size_bytes}");
+    let count = (36 - first).to_string();
+    let got = server.lines(&["consume", "big", "--group", "late", "--count", &count], "");
+    let numbers: Vec<u64> = got.iter().map(|line| line[..2].parse().unwrap()).collect();
+    assert_eq!(numbers, (first..36).collect::<Vec<_>>());
+    server.stop();
+}
+
 #[test]
 fn groups_go_on_where_they_were_and_show_their_lag() {
     let dir = TempDir::new().unwrap();

@@ -94,8 +94,8 @@ fn translate(key: &Key, value: &str) -> String {
     match (key.name, value) {
         ("flush", "SYNC_FLUSH") => "durable",
         ("flush", "ASYNC_FLUSH") => "relaxed",
-        ("auto-create-topics" | "auto-create-groups", "TRUE" | "True") => "true",
-        ("auto-create-topics" | "auto-create-groups", "FALSE" | "False") => "false",
+        ("auto-create-topics" | "auto-create-groups" | "disk-retention", "TRUE" | "True") => "true",
+        ("auto-create-topics" | "auto-create-groups" | "disk-retention", "FALSE" | "False") => "false",
         _ => value,
     }
     .to_owned()
@@ -145,12 +145,13 @@ mod tests {
             [
                 ("cluster", "DefaultCluster"),
                 ("broker-name", "broker-a"),
+                ("retention-hours", "48"),
                 ("flush", "relaxed")
             ]
         );
         assert_eq!(
             conf.ignored_line().unwrap(),
-            "broker.conf: without a meaning here, ignored: brokerId, deleteWhen, fileReservedTime, brokerRole"
+            "broker.conf: without a meaning here, ignored: brokerId, deleteWhen, brokerRole"
         );
     }
 

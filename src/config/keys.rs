@@ -267,6 +267,67 @@ pub(crate) static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "retention-hours",
+        short: None,
+        value: "HOURS",
+        default: "72",
+        help: "How long messages are kept; they go with whole files of the log, the oldest first. 0 keeps them for ever",
+        apache: Some("fileReservedTime"),
+        parts: BROKER,
+        set: |settings, text| {
+            settings.retention_hours = text
+                .parse()
+                .ok()
+                .filter(|hours| *hours <= RETENTION_HOURS_MAX)
+                .ok_or("hours, 0 to 876000")?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "retention-size",
+        short: None,
+        value: "SIZE",
+        default: "0",
+        help: "The oldest messages go while the log is longer than this; 0: however long it is",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| {
+            let bytes = size(text).ok_or("bytes, or a number of KiB, MiB or GiB; 0 for no bound")?;
+            settings.retention_size_bytes = Some(bytes).filter(|bytes| *bytes > 0);
+            Ok(())
+        },
+    },
+    Key {
+        name: "disk-retention",
+        short: None,
+        value: "BOOL",
+        default: "true",
+        help: "Let the oldest messages go, whatever their age, for a disk that is almost full, instead of refusing new ones",
+        apache: Some("cleanFileForciblyEnable"),
+        parts: BROKER,
+        set: |settings, text| boolean(&mut settings.disk_retention, text),
+    },
+    Key {
+        name: "disk-full-percent",
+        short: None,
+        value: "PERCENT",
+        default: "85",
+        help: "How full the disk is when they go; a log of up to 1GiB stays until the disk takes nothing more",
+        apache: Some("diskSpaceCleanForciblyRatio"),
+        parts: BROKER,
+        set: |settings, text| percent(&mut settings.disk_full_percent, text),
+    },
+    Key {
+        name: "disk-urgent-percent",
+        short: None,
+        value: "PERCENT",
+        default: "75",
+        help: "Beside a disk that is fuller than this, what is too old does not wait for the messages of it that consumers hold",
+        apache: Some("diskMaxUsedSpaceRatio"),
+        parts: BROKER,
+        set: |settings, text| percent(&mut settings.disk_urgent_percent, text),
+    },
+    Key {
         name: "broker-name",
         short: None,
         value: "NAME",
@@ -616,6 +677,9 @@ const TIMER_DELAY_S_MAX: i64 = 10 * 365 * 24 * 3_600;
 /// The most sends that may be remembered; they take 2 GB.
 const RETRIED_SEND_IDS_MAX: usize = 100_000_000;
 
+/// The longest that messages may be kept, if not for ever: a hundred years.
+const RETENTION_HOURS_MAX: u32 = 876_000;
+
 /// The longest time that can be set: a week.
 const MILLISECONDS_MAX: i64 = 7 * 24 * 3_600_000;
 
@@ -660,6 +724,15 @@ fn milliseconds(into: &mut i64, text: &str) -> Result<(), &'static str> {
         .ok()
         .filter(|ms| (1..=MILLISECONDS_MAX).contains(ms))
         .ok_or("milliseconds, 1 to 604800000")?;
+    Ok(())
+}
+
+fn percent(into: &mut u8, text: &str) -> Result<(), &'static str> {
+    *into = text
+        .parse()
+        .ok()
+        .filter(|percent| (1..=100).contains(percent))
+        .ok_or("percent, 1 to 100")?;
     Ok(())
 }
 

@@ -45,6 +45,13 @@ pub(crate) struct Settings {
     /// `None` chooses by the machine.
     pub(crate) io_threads: Option<NonZeroUsize>,
     pub(crate) segment_size_bytes: u64,
+    /// 0 keeps messages for ever.
+    pub(crate) retention_hours: u32,
+    /// `None` bounds nothing.
+    pub(crate) retention_size_bytes: Option<u64>,
+    pub(crate) disk_retention: bool,
+    pub(crate) disk_full_percent: u8,
+    pub(crate) disk_urgent_percent: u8,
     pub(crate) broker_name: String,
     pub(crate) cluster: String,
     pub(crate) auto_create_topics: bool,
@@ -93,6 +100,11 @@ impl Default for Settings {
             flush: FlushMode::Durable,
             io_threads: None,
             segment_size_bytes: 256 << 20,
+            retention_hours: 72,
+            retention_size_bytes: None,
+            disk_retention: true,
+            disk_full_percent: 85,
+            disk_urgent_percent: 75,
             broker_name: "kourou".to_owned(),
             cluster: "DefaultCluster".to_owned(),
             auto_create_topics: true,

@@ -148,6 +148,28 @@ fn a_wrong_file_says_where_and_what_instead() {
 }
 
 #[test]
+fn how_long_messages_are_kept_is_said_as_apache_says_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("broker.conf");
+    let text = "fileReservedTime=48\ncleanFileForciblyEnable=FALSE\ndiskMaxUsedSpaceRatio=88\ndiskSpaceCleanForciblyRatio=90\n\
+                deleteWhen=04\n";
+    fs::write(&path, text).unwrap();
+    let resolved = resolve(Sources {
+        broker_conf: Some(path),
+        ..Sources::default()
+    })
+    .unwrap();
+    let settings = Settings {
+        retention_hours: 48,
+        disk_retention: false,
+        disk_urgent_percent: 88,
+        disk_full_percent: 90,
+        ..Settings::default()
+    };
+    assert_eq!(resolved.settings, settings);
+}
+
+#[test]
 fn wrong_flags_and_variables_are_named() {
     let wrong_flag = Sources {
         flags: vec![flag("flush", "sometimes")],

@@ -14,7 +14,7 @@ use kourou_broker::flow::Rates;
 use kourou_broker::{Broker, BrokerOptions};
 use kourou_engine::clock::SystemClock;
 use kourou_engine::disk::{StdDisk, WriterKind};
-use kourou_engine::{Flush, Options};
+use kourou_engine::{Flush, Options, Retention};
 
 use crate::advertise;
 use crate::commands::is_system_group;
@@ -64,6 +64,8 @@ impl Opened {
             messages_per_s: settings.client_send_messages,
             bytes_per_s: settings.client_send_bytes,
         };
+        options.retention = retention(settings);
+        options.disk_percent_urgent = settings.disk_urgent_percent;
         options.trace_on = settings.trace_on;
         options.traces = settings.broker_traces;
         options.retry_topic_v2 = settings.retry_topic_v2;
@@ -122,6 +124,20 @@ impl Opened {
             durable: settings.flush == FlushMode::Durable,
             writer: engine.writes_how().to_owned(),
         }
+    }
+}
+
+/// So much of the log stays whatever else fills the disk, as long as that takes anything.
+const KEPT_SIZE_BYTES_MIN: u64 = 1 << 30;
+
+/// What of the log is kept.
+fn retention(settings: &Settings) -> Retention {
+    let hours = i64::from(settings.retention_hours);
+    Retention {
+        age_ms_max: (hours > 0).then_some(hours * 3_600_000),
+        size_bytes_max: settings.retention_size_bytes,
+        disk_percent_max: settings.disk_retention.then_some(settings.disk_full_percent),
+        kept_size_bytes_min: KEPT_SIZE_BYTES_MIN,
     }
 }
 
