@@ -349,6 +349,7 @@ impl Broker {
             if appended.is_err() {
                 broker.spoken_in_vain(name.key(), pop_ms, &[offset]);
             }
+            broker.wake_in_order(name.key());
             let changed = Changed {
                 pop_ms,
                 invisible_ms: due_ms.saturating_sub(pop_ms),

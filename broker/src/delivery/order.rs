@@ -70,7 +70,7 @@ impl Block {
     /// What the next pop may have, `attempt_id` asking.
     pub(super) fn standing(&self, attempt_id: &str, now_ms: i64) -> Standing {
         let waiting = || self.messages.iter().filter(|message| !message.is_acked);
-        if self.is_repopped || self.messages.iter().any(|message| message.in_flight > 0) {
+        if self.is_repopped || self.is_spoken_of() {
             return Standing::Blocked;
         }
         if waiting().next().is_none() {
@@ -182,28 +182,39 @@ impl Block {
         }
     }
 
+    /// Whether a record that concerns it is on its way to the log.
+    pub(super) fn is_spoken_of(&self) -> bool {
+        self.messages.iter().any(|message| message.in_flight > 0)
+    }
+
+    /// The offset that the group is at and the one that it will be at when these are acknowledged, if it moves.
+    pub(super) fn moves(&self, pop_ms: i64, offsets: &[u64]) -> Option<(u64, u64)> {
+        let waits = |message: &&Ordered| {
+            !(message.is_acked || message.pop_ms == pop_ms && offsets.contains(&message.offset))
+        };
+        let behind = self.messages.last().map(|last| last.offset + 1);
+        let first = self.messages.iter().find(waits).map(|message| message.offset);
+        let now = first.or(behind).unwrap_or(self.committed);
+        (now != self.committed).then_some((self.committed, now))
+    }
+
     /// Acknowledgements have been applied. Returns the offset that the group was at and the one that it is at now, if it has
     /// moved; the block is gone if nothing of it waits.
     pub(super) fn acked(block: &mut Option<Box<Self>>, pop_ms: i64, offsets: &[u64]) -> Option<(u64, u64)> {
         let this = block.as_mut()?;
+        let moved = this.moves(pop_ms, offsets);
         for message in &mut this.messages {
             if message.pop_ms == pop_ms && offsets.contains(&message.offset) {
                 message.is_acked = true;
                 message.in_flight = message.in_flight.saturating_sub(1);
             }
         }
-        let before = this.committed;
-        let first = this.messages.iter().find(|message| !message.is_acked);
-        let now = match first {
-            Some(message) => message.offset,
-            None => this.messages.last().map_or(before, |last| last.offset + 1),
-        };
-        if first.is_none() {
+        if this.messages.iter().all(|message| message.is_acked) {
             *block = None;
-        } else {
+        } else if let Some((_, now)) = moved {
             this.committed = now;
         }
-        (now != before).then_some((before, now))
+        moved
     }
 
     /// A message has been given a new time.

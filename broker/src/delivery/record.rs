@@ -227,9 +227,11 @@ impl Applied<'_> {
     }
 
     fn acked_in_order(&self, key: GroupQueueKey<'_>, pop_ms: i64, offsets: &[u64]) {
-        let (moved, _) = self
+        // The offset first: as long as the acknowledgement counts as being on its way, nobody pops the queue. In between it must not
+        // look as if nothing was out and the group still where it was: what is acknowledged would be handed out again.
+        let moved = self
             .deliveries
-            .apply_block(key, |block| Block::acked(block, pop_ms, offsets));
+            .with_block(key, |block| block.and_then(|block| block.moves(pop_ms, offsets)));
         if let Some((before, now)) = moved
             && !self.resets.is_logged(key.group, key.topic, key.queue_id)
         {
@@ -238,6 +240,8 @@ impl Applied<'_> {
             self.offsets
                 .apply_if(key.group, key.topic, key.queue_id, before, now);
         }
+        self.deliveries
+            .apply_block(key, |block| Block::acked(block, pop_ms, offsets));
     }
 
     /// Applies a record. `None` if it means nothing; else when something is due earlier than everything before, if so.

@@ -6,7 +6,9 @@ use super::settings::expiry_ms;
 use super::{ENDED, record};
 use crate::broker::Broker;
 
-/// Lite topics that one record ends.
+/// Lite topics of one topic that are ended in one go; the others have to wait for the next.
+const ENDED_MAX: usize = 65_536;
+/// Lite topics that one record ends: applying it holds up the log for no longer.
 const ENDED_PER_RECORD_MAX: usize = 1_024;
 
 impl Broker {
@@ -19,15 +21,15 @@ impl Broker {
                 continue;
             };
             let before_ms = now_ms.saturating_sub(expiry_ms);
-            let idle = self.state.lite.idle(&topic, before_ms, ENDED_PER_RECORD_MAX);
-            if idle.is_empty() {
-                continue;
+            let idle = self.state.lite.idle(&topic, before_ms, ENDED_MAX);
+            for some in idle.chunks(ENDED_PER_RECORD_MAX) {
+                let topic = topic.clone();
+                self.append_state(ENDED, &record::ended(&topic, some), move |stored| {
+                    if let Err(error) = stored {
+                        tracing::debug!(%topic, %error, "lite topics that expired are still there");
+                    }
+                });
             }
-            self.append_state(ENDED, &record::ended(&topic, &idle), move |stored| {
-                if let Err(error) = stored {
-                    tracing::debug!(%topic, %error, "lite topics that expired are still there");
-                }
-            });
         }
         let silent_ms = now_ms.saturating_sub(self.options.limits.client_expiry_ms);
         for (client, _) in self.state.lite.silent(silent_ms) {

@@ -625,6 +625,51 @@ fn a_message_that_comes_before_its_end_keeps_a_lite_topic_alive() {
 }
 
 #[test]
+fn as_many_as_expire_are_gone_at_once() {
+    let rig = Rig::new().with_lites(&[("lite.topic.expiration", "1")], &[]);
+    for at in 0..2_500 {
+        rig.put_lite(&format!("l{at}"), "x");
+    }
+    rig.subscribe("c", &["l0", "l2499", "new"]);
+    rig.ticked_after(MINUTE_MS + 10_000);
+    assert_eq!(
+        (rig.broker.lite_topics(), rig.broker.lite_subscriptions()),
+        (0, 1)
+    );
+    let rig = rig.power_cut();
+    assert_eq!(
+        (rig.broker.lite_topics(), rig.broker.lite_subscriptions()),
+        (0, 1)
+    );
+    rig.put_lite("new", "x");
+    assert_eq!(rig.consume("c"), ["x"]);
+}
+
+#[test]
+fn what_finds_no_room_in_an_answer_is_in_the_next() {
+    let rig = lites();
+    rig.subscribe("c", &["a", "b", "c", "d"]);
+    let large = "x".repeat(200 << 10);
+    for name in ["a", "b", "c", "d"] {
+        rig.put_lite(name, &large);
+        rig.put_lite(name, name);
+    }
+    let mut answers = Vec::new();
+    loop {
+        let got = rig.receive("c");
+        if got.is_empty() {
+            break;
+        }
+        answers.push(got.len());
+        for one in got {
+            assert_eq!(rig.ack(&one), AckOutcome::Acked);
+        }
+    }
+    assert_eq!(answers, [3, 3, 2]);
+    // One that is large goes beyond what one answer has room for, and is the last.
+}
+
+#[test]
 fn without_an_expiration_they_stay() {
     let rig = lites();
     rig.put_lite("a", "0");

@@ -12,6 +12,7 @@ mod flow;
 mod histories;
 mod holds;
 mod lite_histories;
+mod lite_threads;
 mod lites;
 mod offsets;
 mod pop_batches;

@@ -55,7 +55,10 @@ impl Broker {
         let share = wanted.div_ceil(turn.len().max(1));
         let is_full_turn = turn.len() == LOOKS_MAX;
         let mut is_cold = false;
+        let size_bytes_max = self.options.limits.pull_hot_size_bytes_max;
+        // The first message of each always fits, so one may go beyond the bound; the others are the next ones then.
         while taken.count() < wanted
+            && taken.size_bytes() < size_bytes_max
             && let Some(ready) = turn.next()
         {
             let candidate = Candidate {

@@ -145,7 +145,8 @@ impl Broker {
                 _ => from.offsets.first().copied().unwrap_or(start),
             };
             self.state.deliveries.with_block(key, |block| {
-                if let Some(block) = block {
+                // One that is not handed out again may still be acknowledged.
+                if let (false, Some(block)) = (from.is_new, block) {
                     block.is_repopped = true;
                 }
             });
@@ -168,6 +169,8 @@ impl Broker {
         now_ms: i64,
     ) -> Standing {
         self.state.deliveries.with_block(key, |block| match block {
+            // What is on its way may move the offset, or just has.
+            Some(block) if block.is_spoken_of() => Standing::Blocked,
             // Somebody has set the offset since: the block means nothing any more.
             Some(block) if found == Some(record::signed(block.committed)) => {
                 block.standing(&request.attempt_id, now_ms)
