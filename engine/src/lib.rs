@@ -39,6 +39,8 @@ mod index;
 pub mod limits;
 mod log;
 mod options;
+#[doc(hidden)]
+pub mod planted;
 pub mod record;
 mod segment;
 mod shared;

@@ -17,6 +17,7 @@ use crate::log::pending::{Pending, Shut};
 use crate::log::recover::write_index;
 use crate::log::tail::TailCache;
 use crate::options::{Flush, Options};
+use crate::planted::{self, Bug};
 use crate::segment::Segment;
 use crate::segment::ahead::Ahead;
 use crate::segment::set::SegmentSet;
@@ -139,8 +140,12 @@ impl Shared {
 
     /// The state at the writer's tail.
     pub(crate) fn checkpoint_at(&self, position: u64, last_store_ms: i64, epoch: u64) -> Checkpoint {
+        let mut queues = self.index.records();
+        if planted::is(Bug::IndexAheadOfTheLog) {
+            queues.iter_mut().for_each(|queue| queue.live.base += 1);
+        }
         Checkpoint {
-            queues: self.index.records(),
+            queues,
             keys: Keys::Known {
                 live: self.index.live_keys(),
                 last: self.index.last_key(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
+use kourou_engine::planted::{self, Bug};
 use kourou_engine::record::{EncodedRecord, NAME_END, RecordView, VALUE_END, state};
 use kourou_engine::{AppendError, ReadError};
 
@@ -231,6 +232,9 @@ impl Broker {
         // That it names a record tells those who apply it to look for the property.
         let mut record = self.stored_again(message, topic, 0, &text);
         record.reconsume_times = record.reconsume_times.saturating_add(1);
+        if planted::is(Bug::CountsTwice) {
+            record.reconsume_times += 1;
+        }
         Ok(record.encode_within(&AGAIN_LIMITS)?)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use kourou_engine::planted::{self, Bug};
+
 use super::CommitError;
 use super::table::Flushing;
 use crate::broker::Broker;
@@ -92,6 +94,9 @@ impl Broker {
 
     /// Logs the offsets that have changed since the last flush. What the log refuses stays dirty.
     pub(crate) fn flush_offsets(&self) {
+        if planted::is(Bug::LosesOffsets) {
+            return;
+        }
         let mut dirty = self.state.offsets.take_dirty();
         while !dirty.is_empty() {
             let rest = dirty.split_off(dirty.len().min(self.options.limits.offsets_per_record_max));

@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use kourou_engine::planted::{self, Bug};
 use kourou_engine::record::{EncodedRecords, KeyHash, RecordView};
 
 use super::recent::{Begun, Waiter};
@@ -31,6 +32,7 @@ impl Broker {
     /// Whether a retry of this send can be told, and is to be stored once.
     pub(super) fn is_once(&self, request: &SendRequest<'_>, properties: &Properties<'_>) -> bool {
         self.state.recent.is_on()
+            && !planted::is(Bug::StoresRetriesAgain)
             && (properties.uniq_key.is_some() || request.is_batch)
             && request.reconsume_times == 0
             && !properties.present.intersects(Names::STAMPED)

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kourou_engine::planted::{self, Bug};
 use kourou_engine::record::{EncodedRecord, RecordView};
 
 use super::HalfError;
@@ -136,7 +137,12 @@ impl Broker {
         let bytes = self.engine.read(due.half.position, due.half.size_bytes)?;
         let half = RecordView::parse(&bytes)?;
         let properties = counted(&half, due.checks);
-        self.record_of(&half, due.position, CHECK_MAX_TIME_TOPIC, 0, 0, &properties)
+        let (topic, queue_id) = if planted::is(Bug::CommitsTheUndecided) {
+            place(&half)?
+        } else {
+            (CHECK_MAX_TIME_TOPIC, 0)
+        };
+        self.record_of(&half, due.position, topic, queue_id, 0, &properties)
     }
 }
 

@@ -244,13 +244,8 @@ impl Node {
         process.broker.engine().pump();
         process.own_work = false;
         self.orders_met(scene, false);
-        if !self.disk.crashed()
-            && self
-                .process
-                .as_ref()
-                .is_some_and(|process| process.failed_at.is_none())
-            && !self.is_full
-        {
+        let runs = |process: &Process| matches!(process.broker.engine().health(), Health::Running);
+        if !self.disk.crashed() && self.process.as_ref().is_some_and(runs) && !self.is_full {
             let now_ms = scene.now_ms;
             scene.ledger.offsets.written(now_ms);
         }
