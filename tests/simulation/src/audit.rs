@@ -10,7 +10,7 @@ use kourou_broker::transaction::Decision;
 use kourou_engine::record::RecordView;
 
 use crate::clients::{ClientKind, PullGroup, producer, timers, transactions};
-use crate::ledger::{Ledger, MessageId, MessageKind, Recall, SCRATCH_TOPIC};
+use crate::ledger::{Known, Ledger, MessageId, MessageKind, Recall, SCRATCH_TOPIC};
 use crate::linear;
 use crate::node::Node;
 use crate::promise::Promise;
@@ -70,7 +70,7 @@ pub(crate) fn unconsumed(
             .messages()
             .iter()
             .filter(|known| known.content.topic == topic);
-        for known in placed.filter(|known| !known.places.is_empty()) {
+        for known in placed.filter(|known| is_kept(broker, known)) {
             let id = known.content.id;
             let done = ledger
                 .groups
@@ -82,6 +82,12 @@ pub(crate) fn unconsumed(
         }
     }
     None
+}
+
+/// Whether a message was seen in its topic and has not expired there.
+fn is_kept(broker: &Arc<Broker>, known: &Known) -> bool {
+    let mut places = known.places.iter();
+    places.any(|place| place.offset >= broker.min_offset(&place.topic, place.queue_id))
 }
 
 fn is_dead(broker: &Arc<Broker>, group: &str, id: MessageId) -> bool {
@@ -199,12 +205,17 @@ fn message(ledger: &mut Ledger, id: MessageId) {
     if known.content.topic == SCRATCH_TOPIC {
         return;
     }
-    let is_stored = known.stored.is_some();
+    // What expired before anybody saw it is not missed: it was kept for as long as was said.
+    let has_expired = ledger.expired_below > 0;
+    let is_stored = known
+        .stored
+        .as_ref()
+        .is_some_and(|stored| stored.position >= ledger.expired_below);
     let broken: Option<(Promise, &str)> = match known.content.kind {
         MessageKind::Plain | MessageKind::Ordered { .. } => (is_stored && count == 0)
             .then_some((Promise::AcknowledgedIsDurable, "was acknowledged and is nowhere")),
         MessageKind::Timer { .. } | MessageKind::Level(_) => match known.recall {
-            Recall::No if is_stored && count == 0 => {
+            Recall::No if is_stored && count == 0 && !has_expired => {
                 Some((Promise::Timers, "was acknowledged, is due, and was not delivered"))
             }
             Recall::Done if count > 0 && !known.forgotten => {
@@ -260,7 +271,6 @@ fn order(ledger: &mut Ledger) {
 
 /// Every group got everything.
 fn consumed(broker: &Arc<Broker>, ledger: &mut Ledger) {
-    let _ = broker;
     for group in [PullGroup::Shared, PullGroup::Tagged, PullGroup::Orderly] {
         // Groups that did not take part have received nothing.
         let took_part = ledger
@@ -275,7 +285,7 @@ fn consumed(broker: &Arc<Broker>, ledger: &mut Ledger) {
                 .topics()
                 .iter()
                 .any(|(topic, _)| *topic == known.content.topic);
-            let is_there = !known.places.is_empty() && group.wants(known.content.tag);
+            let is_there = is_kept(broker, known) && group.wants(known.content.tag);
             is_theirs && is_there && !ledger.was_received(group.name(), known.content.id)
         });
         let Some(id) = missed.map(|known| known.content.id) else {

@@ -104,7 +104,7 @@ impl Coverage {
     }
 
     /// What a fault can meet.
-    fn columns(kind: FaultKind) -> Vec<Going> {
+    pub fn columns(kind: FaultKind) -> Vec<Going> {
         let asked = Kind::ALL.into_iter().map(Going::Asked);
         let disk = DiskWork::ALL.into_iter().map(Going::Disk);
         match kind {

@@ -2,6 +2,7 @@
 
 use kourou_engine::disk::sim::Tear;
 
+use crate::coverage::{Coverage, Going};
 use crate::random::Random;
 use crate::wire::ClientId;
 
@@ -73,6 +74,8 @@ pub struct Fault {
     pub tear: Tear,
     /// Whose connection.
     pub client: ClientId,
+    /// What it waits for, if it does.
+    pub aim: Option<Going>,
     /// Decides the rest.
     pub random: u64,
 }
@@ -118,8 +121,12 @@ fn fault(random: &mut Random, chosen: &[FaultKind], clients: usize) -> Fault {
         3 => Tear::Without(random.below(8) as usize),
         _ => Tear::Random(random.bits()),
     };
+    // Half of them wait for what they would rarely meet by themselves.
+    let aims = Coverage::columns(kind);
+    let aim = random.once_in(2).then(|| *random.pick(&aims));
     Fault {
         kind,
+        aim,
         lasts_ms,
         after_operations,
         tear,

@@ -7,6 +7,7 @@ use kourou_engine::clock::Clock;
 
 use crate::clock::SimClock;
 use crate::coverage::Coverage;
+use crate::faults::Fault;
 use crate::history::History;
 use crate::ledger::Ledger;
 use crate::linear::Linear;
@@ -73,6 +74,8 @@ pub struct Scene {
     pub linear: Linear,
     /// Requests without an answer.
     pub waiting: BTreeMap<RequestId, Waiting>,
+    /// Faults that wait for a request of a kind.
+    pub(crate) aimed: Vec<(Kind, Fault)>,
     next_request: RequestId,
     network: Random,
 }
@@ -105,6 +108,7 @@ impl Scene {
             phase: Phase::Busy,
             linear: Linear::default(),
             waiting: BTreeMap::new(),
+            aimed: Vec::new(),
             next_request: 0,
             network: Random::new(seed, "network"),
         }
@@ -128,6 +132,17 @@ impl Scene {
         self.waiting.insert(id, Waiting { client, kind });
         self.after(patience_ms, Event::GivenUp(id));
         self.linear.asked(id, &request, &self.ledger);
+        if let Some(at) = self.aimed.iter().position(|(wanted, _)| *wanted == kind) {
+            let (_, fault) = self.aimed.remove(at);
+            let fault = Fault {
+                client,
+                aim: None,
+                after_operations: None,
+                ..fault
+            };
+            let after_ms = self.network.between(0, DELAY_MS_MAX);
+            self.after(after_ms, Event::Fault(fault));
+        }
         if self.now_ms >= self.links[client].cut_until_ms {
             let arrives_ms = self.travel(client, true);
             let connection = self.links[client].connection;

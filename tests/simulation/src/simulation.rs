@@ -99,7 +99,6 @@ struct Simulation {
     linearizable: bool,
     /// Since when nothing goes wrong any more.
     drains_since_ms: i64,
-    had_flips: bool,
 }
 
 impl Simulation {
@@ -127,7 +126,6 @@ impl Simulation {
             random,
             linearizable: false,
             drains_since_ms: 0,
-            had_flips: false,
         }
     }
 
@@ -244,6 +242,11 @@ impl Simulation {
         if scene.phase == Phase::Draining {
             return;
         }
+        match fault.aim {
+            Some(Going::Asked(kind)) => return scene.aimed.push((kind, fault)),
+            Some(_) => return node.aim(scene, fault),
+            None => {}
+        }
         let until_ms = scene.now_ms + fault.lasts_ms;
         let client = fault.client;
         scene.history.note(
@@ -272,10 +275,7 @@ impl Simulation {
                 meets(scene, fault.kind, client);
                 scene.links[client].slow_until_ms = until_ms;
             }
-            kind => {
-                self.had_flips |= kind == FaultKind::Flip;
-                node.fault(scene, fault);
-            }
+            _ => node.fault(scene, fault),
         }
     }
 
@@ -283,6 +283,7 @@ impl Simulation {
     fn drain(&mut self) {
         let Self { scene, node, .. } = self;
         scene.phase = Phase::Draining;
+        scene.aimed.clear();
         scene
             .history
             .note(scene.now_ms, format_args!("everybody finishes"));
@@ -293,7 +294,7 @@ impl Simulation {
             link.slow_until_ms = 0;
         }
         node.heal();
-        if self.had_flips {
+        if node.had_flips {
             // What could not be read was put aside until the next start.
             node.start_again(scene);
         }

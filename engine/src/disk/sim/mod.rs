@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 pub use image::Survivors;
-pub use script::{Op, Tear};
+pub use script::{Harm, Op, Tear};
 
 use super::{Disk, DiskFile, Durability, GroupWriter, Listed, OpenMode};
 use file::{SimFile, SimWriter};
@@ -122,6 +122,21 @@ impl SimDisk {
     /// Sets how many bytes fit on the disk. Writing more fails with ENOSPC.
     pub fn set_capacity_bytes(&self, capacity_bytes: u64) {
         self.state.lock().capacity_bytes = capacity_bytes;
+    }
+
+    /// Harms the next operation that is `wanted`, once; [`SimDisk::take_harmed`] tells when it came.
+    pub fn harm_next(&self, tag: u64, wanted: impl Fn(&Op) -> bool + Send + 'static, harm: Harm) {
+        self.state.lock().script.harm_next(tag, Box::new(wanted), harm);
+    }
+
+    /// The operations that were waited for and have come since this was asked last: the tag of each, and its number.
+    pub fn take_harmed(&self) -> Vec<(u64, u64)> {
+        self.state.lock().script.take_harmed()
+    }
+
+    /// The operations that did not fit on the disk since this was asked last.
+    pub fn take_refused(&self) -> Vec<u64> {
+        self.state.lock().script.take_refused()
     }
 
     /// Forgets what was to go wrong and has not yet.

@@ -1,6 +1,7 @@
 //! What goes wrong, and when: the script of a simulated disk, in numbers of its operations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -90,8 +91,38 @@ pub(super) enum Verdict {
     Drops,
 }
 
+/// What happens to an operation that is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// It fails, and everything after it.
+    Crash(Tear),
+    /// It fails after this much of it took place. Those after it succeed.
+    Fail(Errno, Tear),
+    /// A sync or a group write fails and drops what it should have made durable.
+    Drop,
+}
+
+/// An operation that is waited for.
+struct Awaited {
+    tag: u64,
+    wanted: Box<dyn Fn(&Op) -> bool + Send>,
+    harm: Harm,
+}
+
+impl fmt::Debug for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Awaited")
+            .field("tag", &self.tag)
+            .field("harm", &self.harm)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Script {
+    awaited: Vec<Awaited>,
+    harmed: Vec<(u64, u64)>,
+    refused: Vec<u64>,
     count: u64,
     trace: Vec<Op>,
     crash: Option<(u64, Tear)>,
@@ -118,7 +149,25 @@ impl Script {
         self.drop.insert(op);
     }
 
+    pub(super) fn harm_next(&mut self, tag: u64, wanted: Box<dyn Fn(&Op) -> bool + Send>, harm: Harm) {
+        self.awaited.push(Awaited { tag, wanted, harm });
+    }
+
+    pub(super) fn take_harmed(&mut self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut self.harmed)
+    }
+
+    /// The operation of the last number did not fit.
+    pub(super) fn refuse_last(&mut self) {
+        self.refused.push(self.count.saturating_sub(1));
+    }
+
+    pub(super) fn take_refused(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.refused)
+    }
+
     pub(super) fn forget(&mut self) {
+        self.awaited.clear();
         self.crash = None;
         self.fail.clear();
         self.fail_from = None;
@@ -151,7 +200,19 @@ impl Script {
         self.check()?;
         let number = self.count;
         self.count += 1;
+        let met = self.awaited.iter().position(|awaited| (awaited.wanted)(&op));
         self.trace.push(op);
+        if let Some(Awaited { tag, harm, .. }) = met.map(|at| self.awaited.remove(at)) {
+            self.harmed.push((tag, number));
+            return Ok(match harm {
+                Harm::Crash(tear) => {
+                    self.crashed = true;
+                    Verdict::Crashes(tear)
+                }
+                Harm::Fail(errno, tear) => Verdict::Fails(errno, tear),
+                Harm::Drop => Verdict::Drops,
+            });
+        }
         if let Some((_, tear)) = self.crash.filter(|(at, _)| *at == number) {
             self.crashed = true;
             return Ok(Verdict::Crashes(tear));

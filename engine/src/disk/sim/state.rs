@@ -277,6 +277,7 @@ impl State {
         let free_bytes = self.free_bytes();
         let verdict = self.script.next(op)?;
         if grows_bytes > free_bytes && !matches!(verdict, Verdict::Crashes(_)) {
+            self.script.refuse_last();
             return Ok(Verdict::Fails(Errno::NOSPC, Tear::None));
         }
         Ok(verdict)

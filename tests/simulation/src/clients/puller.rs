@@ -349,6 +349,13 @@ impl Client for Puller {
                 self.queues[at].failed.pop();
                 self.step(at, context);
             }
+            // It has expired: nobody can have it again.
+            (Asked::SendBack, Reply::Refused { text, .. })
+                if text.starts_with("look message by offset failed") =>
+            {
+                self.queues[at].failed.pop();
+                self.step(at, context);
+            }
             (Asked::Commit, Reply::Done) => {
                 let queue = &mut self.queues[at];
                 queue.committed = queue.offset.unwrap_or(queue.committed);

@@ -99,6 +99,8 @@ pub struct Ledger {
     pub violation: Option<Violation>,
     /// The time, for violations.
     pub now_ms: i64,
+    /// Where the log begins: what was stored before is kept no longer.
+    pub(crate) expired_below: u64,
     /// How often the broker's clock was set.
     pub clock_sets: u32,
     /// How long retried sends are remembered.

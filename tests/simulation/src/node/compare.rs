@@ -48,6 +48,7 @@ impl Node {
             .messages()
             .iter()
             .filter_map(|known| Some((known.content.id, known.stored.as_ref()?.position)))
+            .filter(|(_, position)| *position >= scene.ledger.expired_below)
             .collect();
         for (id, position) in acknowledged {
             let broker = &process.broker;
@@ -239,7 +240,12 @@ impl Node {
         let is_there = found
             .iter()
             .any(|record| RecordView::parse(record).is_ok_and(|view| view.body() == body));
-        if !is_there && self.flips.is_empty() {
+        // It may have expired since somebody asked.
+        let first_position = self.broker().map_or(0, |broker| broker.engine().first_position());
+        let stored = scene.ledger.message(message).stored.as_ref();
+        let is_kept = stored.is_some_and(|stored| stored.position >= first_position);
+        // Where a bit was flipped, what was mapped meanwhile stays so until the next start.
+        if !is_there && is_kept && !self.had_flips {
             scene.ledger.broken(
                 Promise::AcknowledgedIsDurable,
                 format!(

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use kourou_engine::disk::sim::{Op, SimDisk, Survivors};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kourou_engine::disk::sim::{Harm, Op, SimDisk, Survivors};
 use rustix::io::Errno;
 
 use super::{LAST_GROUPS_SIZE_BYTES, Node, Process, RESTART_MS_MAX, ROOT, SEGMENT_SIZE_BYTES};
@@ -23,7 +25,65 @@ pub(super) struct Flipped {
     bit: u8,
 }
 
+/// What a fault does to the operation of the disk that it meets.
+fn harm(fault: &Fault) -> Option<Harm> {
+    match fault.kind {
+        FaultKind::Kill | FaultKind::PowerCut => Some(Harm::Crash(fault.tear)),
+        FaultKind::WriteFails => Some(Harm::Fail(Errno::IO, fault.tear)),
+        FaultKind::SyncDrops => Some(Harm::Drop),
+        _ => None,
+    }
+}
+
 impl Node {
+    /// A fault that waits for something.
+    pub(crate) fn aim(&mut self, scene: &mut Scene, fault: Fault) {
+        match (fault.aim, fault.kind) {
+            (Some(Going::Own), _) => self.for_own_work.push(fault),
+            (Some(Going::Opening), _) => self.for_opening.push(fault),
+            (Some(Going::Disk(work)), FaultKind::Flip) => self.flip(scene, fault, Some(work)),
+            (Some(Going::Disk(work)), kind) if harm(&fault).is_some() => {
+                if matches!(kind, FaultKind::Kill | FaultKind::PowerCut) {
+                    if self.crash.is_some() {
+                        return;
+                    }
+                    self.crash = Some(kind);
+                }
+                self.wait_for(fault, move |op| {
+                    let syncs =
+                        kind != FaultKind::SyncDrops || matches!(op, Op::Sync { .. } | Op::Group { .. });
+                    DiskWork::of(op) == work && syncs
+                });
+            }
+            _ => self.fault(scene, fault),
+        }
+    }
+
+    fn wait_for(&mut self, fault: Fault, wanted: impl Fn(&Op) -> bool + Send + 'static) {
+        if let Some(harm) = harm(&fault) {
+            let tag = self.next_tag;
+            self.next_tag += 1;
+            self.awaited.insert(tag, fault);
+            self.disk.harm_next(tag, wanted, harm);
+        }
+    }
+
+    /// The store is about to be opened.
+    pub(super) fn aim_at_opening(&mut self) {
+        let Some(fault) = self.for_opening.pop() else {
+            return;
+        };
+        if matches!(fault.kind, FaultKind::Kill | FaultKind::PowerCut) {
+            self.crash.get_or_insert(fault.kind);
+        }
+        let drops = fault.kind == FaultKind::SyncDrops;
+        let left = AtomicU64::new(fault.random % 6);
+        self.wait_for(fault, move |op| {
+            let counts = !drops || matches!(op, Op::Sync { .. } | Op::Group { .. });
+            counts && left.fetch_sub(1, Ordering::Relaxed) == 0
+        });
+    }
+
     /// A fault that concerns the machine.
     pub(crate) fn fault(&mut self, scene: &mut Scene, fault: Fault) {
         let count = self.disk.operations();
@@ -61,7 +121,7 @@ impl Node {
                 self.meets_asked(scene, fault.kind);
                 scene.after(fault.lasts_ms, Event::FaultEnds(fault));
             }
-            (FaultKind::Flip, _) => self.flip(scene, fault),
+            (FaultKind::Flip, _) => self.flip(scene, fault, None),
             (FaultKind::Restart, _) => self.restart(scene, fault),
             (FaultKind::ClockSet, _) => {
                 scene.clock.set_by(fault.lasts_ms);
@@ -96,6 +156,9 @@ impl Node {
         self.stalled_until_ms = 0;
         self.crash = None;
         self.ordered.clear();
+        self.awaited.clear();
+        self.for_own_work.clear();
+        self.for_opening.clear();
         self.disk.forget_faults();
     }
 
@@ -121,14 +184,19 @@ impl Node {
     }
 
     /// Flips a bit somewhere: in any file, but not in the last groups of the log, whose damage looks like a torn write.
-    pub(super) fn flip(&mut self, scene: &mut Scene, fault: Fault) {
+    pub(super) fn flip(&mut self, scene: &mut Scene, fault: Fault, work: Option<DiskWork>) {
         use kourou_engine::disk::Disk;
         let Some(tail) = self.broker().map(|broker| broker.engine().watermark()) else {
             return;
         };
         let mut random = Random::new(fault.random, "flip");
         let folders = [ROOT.to_owned(), format!("{ROOT}/log"), format!("{ROOT}/index")];
-        let folder = random.pick(&folders).clone();
+        let folder = match work {
+            None => random.pick(&folders).clone(),
+            Some(DiskWork::Index) => folders[2].clone(),
+            Some(DiskWork::Group | DiskWork::Zeros) => folders[1].clone(),
+            Some(_) => folders[0].clone(),
+        };
         let Ok(mut files) = self.disk.list(Path::new(&folder)) else {
             return;
         };
@@ -170,6 +238,7 @@ impl Node {
             .flip_bit(&flipped.path, flipped.position, flipped.bit)
             .is_ok()
         {
+            self.had_flips = true;
             match work {
                 // Made again, or passed over: it stays as it is.
                 DiskWork::Index => {}
@@ -225,6 +294,18 @@ impl Node {
             .into_iter()
             .partition(|(_, at)| *at < count);
         self.ordered = left;
+        let awaited = self.disk.take_harmed();
+        let awaited = awaited
+            .into_iter()
+            .filter_map(|(tag, at)| Some((self.awaited.remove(&tag)?, at)));
+        let met: Vec<_> = met.into_iter().chain(awaited).collect();
+        for at in self.disk.take_refused() {
+            if let Some(op) = self.disk.operation(at) {
+                scene
+                    .coverage
+                    .hit(FaultKind::Full, Going::Disk(DiskWork::of(&op)));
+            }
+        }
         for (fault, at) in met {
             let Some(op) = self.disk.operation(at) else {
                 continue;
@@ -262,6 +343,7 @@ impl Node {
     pub(super) fn after(&mut self, kind: FaultKind) -> SimDisk {
         self.crash = None;
         self.ordered.clear();
+        self.awaited.clear();
         if kind == FaultKind::PowerCut {
             let survivors = match self.random.below(4) {
                 0 => Survivors::None,

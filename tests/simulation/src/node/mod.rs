@@ -19,7 +19,7 @@ use kourou_broker::delivery::{PopHoldGuard, PopRequest};
 use kourou_broker::receive::{HoldGuard, PullRequest};
 use kourou_broker::{Broker, BrokerOptions};
 use kourou_engine::disk::sim::SimDisk;
-use kourou_engine::{Health, OpenError, Options, Threads};
+use kourou_engine::{Health, OpenError, Options, Retention, Threads};
 
 use crate::faults::{Fault, FaultKind};
 use crate::promise::Promise;
@@ -93,6 +93,15 @@ pub(crate) struct Node {
     opened_badly: bool,
     /// Whether a checkpoint was damaged: a start then reads more.
     checkpoint_flipped: bool,
+    /// Whether a bit was ever flipped.
+    pub(crate) had_flips: bool,
+    /// Faults that wait for work of the broker's own.
+    for_own_work: Vec<Fault>,
+    /// Faults that wait for the next start.
+    for_opening: Vec<Fault>,
+    /// Faults that the disk knows of, by tag.
+    awaited: BTreeMap<u64, Fault>,
+    next_tag: u64,
     /// How often it was started.
     pub starts: u64,
     clock: Arc<crate::clock::SimClock>,
@@ -118,6 +127,13 @@ impl Node {
         // A stalled disk is for the clients to survive, and the flow control's business in other runs.
         options.traces = seed.is_multiple_of(4);
         options.retry_topic_v2 = seed.is_multiple_of(3);
+        // In some runs the oldest segments go while everybody works.
+        options.retention = Retention {
+            age_ms_max: None,
+            size_bytes_max: seed.is_multiple_of(5).then_some(4 * SEGMENT_SIZE_BYTES),
+            disk_percent_max: None,
+            ..Retention::default()
+        };
         let mut engine_options = Options::new(ROOT);
         engine_options.threads = Threads::Manual;
         engine_options.segment_size_bytes = SEGMENT_SIZE_BYTES;
@@ -137,6 +153,11 @@ impl Node {
             is_full: false,
             ordered: Vec::new(),
             crash: None,
+            had_flips: false,
+            for_own_work: Vec::new(),
+            for_opening: Vec::new(),
+            awaited: BTreeMap::new(),
+            next_tag: 0,
             opened_badly: false,
             checkpoint_flipped: false,
             starts: 0,
@@ -160,6 +181,7 @@ impl Node {
             return;
         }
         self.opened_badly = false;
+        self.aim_at_opening();
         let opened = Broker::open(
             self.options.clone(),
             self.engine_options.clone(),
@@ -186,6 +208,8 @@ impl Node {
                 format!("a start read {} bytes of the log again", recovery.replayed_bytes),
             );
         }
+        let first_position = broker.engine().first_position();
+        scene.ledger.expired_below = scene.ledger.expired_below.max(first_position);
         let due = Arc::new(Due::default());
         broker.set_listener(due.clone());
         self.process = Some(Process {
@@ -226,6 +250,7 @@ impl Node {
             self.room();
             self.disk = self.disk.after_kill();
             self.ordered.clear();
+            self.awaited.clear();
         }
         let after_ms = self.random.between(1, RESTART_MS_MAX);
         scene.after(after_ms, Event::Start);
@@ -242,6 +267,8 @@ impl Node {
             return;
         }
         process.broker.engine().pump();
+        let first_position = process.broker.engine().first_position();
+        scene.ledger.expired_below = scene.ledger.expired_below.max(first_position);
         process.own_work = false;
         self.orders_met(scene, false);
         let runs = |process: &Process| matches!(process.broker.engine().health(), Health::Running);
@@ -269,6 +296,11 @@ impl Node {
             broker.check_transactions(),
         ];
         process.own_work |= broker.engine().in_flight_bytes() > before;
+        if process.own_work
+            && let Some(fault) = self.for_own_work.pop()
+        {
+            scene.after(0, Event::Fault(Fault { aim: None, ..fault }));
+        }
         let next_ms = next.into_iter().flatten().min().unwrap_or(next_tick_ms);
         let sleep_ms = (next_ms - scene.wall_ms()).clamp(1, SLEEP_MS_MAX);
         self.plan_work(scene, sleep_ms);
