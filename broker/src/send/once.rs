@@ -55,7 +55,12 @@ impl Broker {
                 let broker = Arc::clone(self);
                 let waiter: Waiter = Box::new(move |position| match position {
                     Some(position) => broker.answer_again(sending, id, position),
-                    None => broker.append_once(sending),
+                    None => {
+                        let mut sending = sending;
+                        // Whoever queued it has seen to the others meanwhile.
+                        sending.wake_writer();
+                        broker.append_once(sending);
+                    }
                 });
                 if let Err(waiter) = self.state.recent.wait(id, waiter) {
                     // It has ended meanwhile; ask again.

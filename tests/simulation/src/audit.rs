@@ -41,6 +41,7 @@ pub(crate) fn unconsumed(
     let pulling = [
         (ClientKind::Puller, PullGroup::Shared),
         (ClientKind::Puller, PullGroup::Tagged),
+        (ClientKind::Puller, PullGroup::Sql),
         (ClientKind::Orderly, PullGroup::Orderly),
     ];
     for (kind, group) in pulling {
@@ -271,7 +272,12 @@ fn order(ledger: &mut Ledger) {
 
 /// Every group got everything.
 fn consumed(broker: &Arc<Broker>, ledger: &mut Ledger) {
-    for group in [PullGroup::Shared, PullGroup::Tagged, PullGroup::Orderly] {
+    for group in [
+        PullGroup::Shared,
+        PullGroup::Tagged,
+        PullGroup::Sql,
+        PullGroup::Orderly,
+    ] {
         // Groups that did not take part have received nothing.
         let took_part = ledger
             .messages()
@@ -285,7 +291,7 @@ fn consumed(broker: &Arc<Broker>, ledger: &mut Ledger) {
                 .topics()
                 .iter()
                 .any(|(topic, _)| *topic == known.content.topic);
-            let is_there = is_kept(broker, known) && group.wants(known.content.tag);
+            let is_there = is_kept(broker, known) && group.wants(&known.content);
             is_theirs && is_there && !ledger.was_received(group.name(), known.content.id)
         });
         let Some(id) = missed.map(|known| known.content.id) else {

@@ -69,6 +69,11 @@ impl Content {
         format!("UNIQUE{:08}", self.id)
     }
 
+    /// A property of the user's: a number from 0 to 9.
+    pub fn weight(&self) -> u32 {
+        self.id % 10
+    }
+
     /// A key of the user's.
     pub fn key(&self) -> String {
         format!("key{}", self.id)
@@ -86,6 +91,7 @@ impl Content {
         push("UNIQ_KEY", &self.unique_key());
         push("KEYS", &self.key());
         push("TAGS", self.tag);
+        push("weight", &self.weight().to_string());
         match self.kind {
             MessageKind::Plain | MessageKind::Ordered { .. } => {}
             MessageKind::Timer { due_ms } => push("TIMER_DELIVER_MS", &due_ms.to_string()),

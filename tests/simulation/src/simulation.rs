@@ -169,6 +169,7 @@ impl Simulation {
         let groups = [
             ("pull-shared", 3),
             ("pull-tagged", 3),
+            ("pull-sql", 3),
             ("pull-orderly", 3),
             ("pull-reset", 3),
             ("pop-orders", 3),

@@ -73,6 +73,8 @@ pub enum Request {
     FindByKey(MessageId),
     /// Reads a message where its send was told that it is.
     ReadAt(MessageId),
+    /// Asks what administrators and consoles ask; the number says what.
+    Survey(u64),
     Reset(kourou_broker::offset::ResetRequest),
     PutTopic(TopicConfig),
     DeleteTopic(String),
@@ -94,7 +96,7 @@ impl Request {
             Self::Recall { .. } => Kind::Recall,
             Self::Beat(_) => Kind::Beat,
             Self::Lock { .. } | Self::Unlock { .. } => Kind::Lock,
-            Self::FindByKey(_) | Self::ReadAt(_) => Kind::Find,
+            Self::FindByKey(_) | Self::ReadAt(_) | Self::Survey(_) => Kind::Find,
             Self::Reset(_) => Kind::Reset,
             Self::PutTopic(_) | Self::DeleteTopic(_) | Self::PutGroup(_) => Kind::Admin,
         }

@@ -10,7 +10,7 @@ use kourou_broker::receive::InlineSubscription;
 use kourou_broker::send::SendRequest;
 use kourou_broker::topic::TopicConfig;
 use kourou_broker::{Broker, BrokerOptions, QueueKey};
-use kourou_engine::disk::sim::SimDisk;
+use kourou_engine::disk::sim::{Harm, Op, SimDisk, Survivors};
 use kourou_engine::{Options, Threads};
 use kourou_simulation::clock::SimClock;
 use parking_lot::Mutex;
@@ -95,21 +95,8 @@ fn acknowledgements_in_order_that_came_too_late_are_not_counted() {
     let (broker, clock) = broker();
     for body in ["a", "b"] {
         let request = SendRequest {
-            producer_group: "producers".into(),
-            topic: "orders".into(),
-            default_topic: "TBW102".into(),
-            default_topic_queues: 1,
-            queue_id: 0,
-            sys_flag: 0,
-            born_ms: 0,
-            born_host: "10.0.0.2:1".parse().unwrap(),
-            flag: 0,
-            properties: Default::default(),
-            reconsume_times: 0,
-            unit_mode: false,
-            reconsume_times_max: None,
-            is_batch: false,
             body: Bytes::from_static(body.as_bytes()),
+            ..request("orders", 0)
         };
         broker.send(request, |sent| drop(sent.unwrap()));
         broker.engine().pump();
@@ -127,4 +114,73 @@ fn acknowledgements_in_order_that_came_too_late_are_not_counted() {
         broker.ack_all(&second, done);
     });
     assert_eq!(acked.unwrap(), 2);
+}
+
+#[test]
+fn syncs_that_fail_while_the_store_is_opened_cost_no_checkpoint() {
+    let mut options = Options::new("/store");
+    options.threads = Threads::Manual;
+    options.segment_size_bytes = 64 << 10;
+    let host = "10.0.0.1:10911".parse().unwrap();
+    let clock = Arc::new(SimClock::default());
+    let open = |disk: &SimDisk| {
+        let options = options.clone();
+        Broker::open(
+            BrokerOptions::new(host),
+            options,
+            Arc::new(disk.clone()),
+            clock.clone(),
+        )
+    };
+    let mut disk = SimDisk::new();
+    let broker = open(&disk).unwrap();
+    for number in 0..400 {
+        let body = vec![b'x'; 1_000];
+        let request = SendRequest {
+            body: body.into(),
+            ..request("filler", number)
+        };
+        broker.send(request, |sent| drop(sent.unwrap()));
+        broker.engine().pump();
+    }
+    broker.close().unwrap();
+    drop(broker);
+    // Each start's sync fails once, and the next one would succeed with nothing to do.
+    for _ in 0..2 {
+        disk = disk.after_kill();
+        let is_of_checkpoint =
+            |op: &Op| matches!(op, Op::Sync { path } if path.to_string_lossy().contains("checkpoint"));
+        disk.harm_next(0, is_of_checkpoint, Harm::Drop);
+        assert!(open(&disk).is_err());
+    }
+    disk = disk.after_kill();
+    let broker = open(&disk).unwrap();
+    let replayed_bytes = broker.engine().recovery().replayed_bytes;
+    assert!(
+        replayed_bytes <= 2 * (64 << 10),
+        "{replayed_bytes} bytes were read again"
+    );
+    drop(broker);
+    let broker = open(&disk.after_power_cut(Survivors::None)).unwrap();
+    assert_eq!(broker.max_offset("filler", 0), 400);
+}
+
+fn request(topic: &'static str, number: usize) -> SendRequest<'static> {
+    SendRequest {
+        producer_group: "producers".into(),
+        topic: topic.into(),
+        default_topic: "TBW102".into(),
+        default_topic_queues: 1,
+        queue_id: 0,
+        sys_flag: 0,
+        born_ms: 0,
+        born_host: "10.0.0.2:1".parse().unwrap(),
+        flag: 0,
+        properties: Default::default(),
+        reconsume_times: 0,
+        unit_mode: false,
+        reconsume_times_max: None,
+        is_batch: false,
+        body: Bytes::from(format!("message {number}")),
+    }
 }

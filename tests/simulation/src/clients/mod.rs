@@ -245,6 +245,7 @@ pub fn all(seed: u64, wanted: &[ClientKind]) -> Vec<Actor> {
         (ClientKind::Reader, Box::new(reader::Reader)),
         (ClientKind::Admin, Box::new(admin::Admin::default())),
         (ClientKind::Admin, pull(PullGroup::Reset)),
+        (ClientKind::Puller, pull(PullGroup::Sql)),
     ];
     // Numbers stay the same whoever is left out, and so do the streams of random numbers.
     cast.into_iter()

@@ -10,7 +10,8 @@ use kourou_broker::send_back::SendBackRequest;
 use kourou_engine::record::{RecordView, tags_code};
 
 use super::{BEAT_MS, Client, Context, PATIENCE_MS, producer, transactions};
-use crate::ledger::Ledger;
+use crate::ledger::{Content, Ledger};
+use crate::promise::Promise;
 use crate::wire::{Reply, Request, RequestId};
 
 const BEAT: u32 = 0;
@@ -30,6 +31,8 @@ pub enum PullGroup {
     Shared,
     /// One member, and it wants one tag.
     Tagged,
+    /// One member, and it says in SQL what it wants.
+    Sql,
     /// Two members, and one at a time has a queue.
     Orderly,
     /// Somebody sets its offsets.
@@ -42,6 +45,7 @@ impl PullGroup {
         match self {
             Self::Shared => "pull-shared",
             Self::Tagged => "pull-tagged",
+            Self::Sql => "pull-sql",
             Self::Orderly => "pull-orderly",
             Self::Reset => "pull-reset",
         }
@@ -55,13 +59,27 @@ impl PullGroup {
                 ("payments", transactions::QUEUES),
                 ("%RETRY%pull-shared", 1),
             ],
-            Self::Tagged | Self::Orderly | Self::Reset => &[("orders", producer::QUEUES)],
+            Self::Tagged | Self::Sql | Self::Orderly | Self::Reset => &[("orders", producer::QUEUES)],
         }
     }
 
-    /// Whether it is to receive a message with this tag.
-    pub fn wants(self, tag: &str) -> bool {
-        self != Self::Tagged || tag == "a"
+    /// Whether it is to receive a message.
+    pub(crate) fn wants(self, content: &Content) -> bool {
+        match self {
+            Self::Tagged => content.tag == "a",
+            // As SQL has it: and binds closer than or.
+            Self::Sql => (content.weight() > 4 && content.tag != "a") || (1..=2).contains(&content.weight()),
+            _ => true,
+        }
+    }
+
+    /// What it subscribes to: the language, and the expression.
+    const fn expression(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Tagged => ("TAG", "a"),
+            Self::Sql => ("SQL92", "weight > 4 AND TAGS <> 'a' OR weight BETWEEN 1 AND 2"),
+            _ => ("TAG", "*"),
+        }
     }
 }
 
@@ -116,6 +134,7 @@ impl Puller {
     fn beat(&self, context: &mut Context<'_>) {
         let topics = self.group.topics();
         let subscriptions = topics.iter().map(|(topic, _)| {
+            let (language, expression) = self.group.expression();
             let tags: &[&str] = if self.group == PullGroup::Tagged {
                 &["a"]
             } else {
@@ -123,12 +142,8 @@ impl Puller {
             };
             SubscriptionData {
                 topic: (*topic).to_owned(),
-                expression: if tags.is_empty() {
-                    "*".to_owned()
-                } else {
-                    tags.join("||")
-                },
-                expression_type: "TAG".to_owned(),
+                expression: expression.to_owned(),
+                expression_type: language.to_owned(),
                 tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
                 codes: tags.iter().map(|tag| tags_code(tag) as i32).collect(),
                 class_filter_mode: false,
@@ -217,18 +232,24 @@ impl Puller {
             subscription: None,
             sub_version: 1,
         };
-        let hold_ms = HOLD_MS;
+        let hold_ms = if context.is_draining() {
+            3 * HOLD_MS
+        } else {
+            HOLD_MS
+        };
         self.ask(
             at,
             Asked::Pull,
             Request::Pull { pull, hold_ms },
-            HOLD_MS + PATIENCE_MS,
+            hold_ms + PATIENCE_MS,
             context,
         );
     }
 
     fn later(&mut self, at: usize, context: &mut Context<'_>) {
-        let after_ms = context.random.between(100, 2_000);
+        // When everybody finishes, who waits for a lock need not ask so often.
+        let longest_ms = if context.is_draining() { 20_000 } else { 2_000 };
+        let after_ms = context.random.between(100, longest_ms);
         context.remind(after_ms, STEP + at as u32);
     }
 
@@ -247,14 +268,9 @@ impl Puller {
             } else {
                 context.scene.ledger.received(group, id);
             }
-            if self.group == PullGroup::Tagged
-                && !self.group.wants(context.scene.ledger.message(id).content.tag)
-            {
-                let what = format!("message {id} has a tag that {group} does not want");
-                context
-                    .scene
-                    .ledger
-                    .broken(crate::promise::Promise::NothingWrongIsServed, what);
+            if !self.group.wants(&context.scene.ledger.message(id).content) {
+                let what = format!("{group} is given message {id}, which it does not want");
+                context.scene.ledger.broken(Promise::NothingWrongIsServed, what);
             }
         }
         self.queues[at].offset = Some(next_offset);

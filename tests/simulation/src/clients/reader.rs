@@ -31,6 +31,10 @@ impl Client for Reader {
             };
             context.ask(request, PATIENCE_MS);
         }
+        if context.random.once_in(3) {
+            let number = context.random.bits();
+            context.ask(Request::Survey(number), PATIENCE_MS);
+        }
         let after_ms = context.random.between(10, 1_200);
         context.remind(after_ms, 0);
     }

@@ -93,7 +93,8 @@ impl Transactions {
         };
         context.ask(Request::Beat(data), PATIENCE_MS);
         // More often than real ones, so that one is there when somebody asks.
-        context.remind(BEAT_MS / 6, BEAT);
+        let often = if context.is_draining() { 1 } else { 6 };
+        context.remind(BEAT_MS / often, BEAT);
     }
 
     fn next(&mut self, context: &mut Context<'_>) {

@@ -190,7 +190,7 @@ impl Node {
             (Request::FindByKey(message) | Request::ReadAt(message), reply) => {
                 self.looked_up(scene, *message, request, reply);
             }
-            (_, Reply::Pulled { records, .. }) => {
+            (_, Reply::Pulled { records, .. } | Reply::Found(records)) => {
                 for record in records {
                     self.given(scene, record);
                 }

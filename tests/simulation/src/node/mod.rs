@@ -7,6 +7,7 @@ mod compare;
 mod harm;
 mod requests;
 mod saying;
+mod survey;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,6 +9,7 @@ use kourou_broker::receive::{HoldResult, PullOutcome, PullRequest};
 use kourou_broker::send::SendRequest;
 
 use super::saying::{Answering, Asker, Brief, Channel, Refusal, Said};
+use super::survey;
 use super::{Held, HeldWhat, Node, address};
 use crate::ledger::{MessageId, MessageKind};
 use crate::scene::Scene;
@@ -133,6 +134,7 @@ impl Node {
                     }),
                 }
             }
+            Request::Survey(number) => survey::survey(&broker, number, &answering),
             Request::Reset(reset) => broker.reset_offsets(&reset, answering.with(Reply::Reset)),
             Request::PutTopic(config) => broker.put_topic(config, answering.with(|()| Reply::Done)),
             Request::DeleteTopic(topic) => broker.delete_topic(&topic, answering.with(|()| Reply::Done)),

@@ -106,6 +106,7 @@ refusals!(
     kourou_broker::offset::CommitError,
     kourou_broker::topic::TopicError,
     kourou_broker::group::GroupError,
+    kourou_broker::assign::RequestModeError,
 );
 
 /// The connection of a client, as the broker has it.
