@@ -557,15 +557,22 @@ fn readers_race_with_expiry() {
                 })
             })
             .collect();
+        let (done, outcomes) = std::sync::mpsc::channel();
         for number in 0..600 {
             engine
                 .append_blocking(message("orders", 0, number, 4_000))
                 .unwrap();
             if number % 5 == 0 {
-                engine.expire(by_size(2), 0, |expired: Result<Expired, ExpireError>| {
-                    expired.unwrap();
+                let done = done.clone();
+                engine.expire(by_size(2), 0, move |expired: Result<Expired, ExpireError>| {
+                    done.send(expired).unwrap();
                 });
             }
+        }
+        drop(done);
+        // All of them, before the close that refuses what is left.
+        for expired in outcomes {
+            expired.unwrap();
         }
         running.store(false, std::sync::atomic::Ordering::Relaxed);
         for reader in readers {
