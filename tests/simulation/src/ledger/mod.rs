@@ -304,7 +304,7 @@ impl Ledger {
                 format!("message {id} is visible {early_ms} ms early"),
             ));
         }
-        (known.recall == Recall::Done).then(|| {
+        (known.recall == Recall::Done && !known.forgotten).then(|| {
             (
                 Promise::Timers,
                 format!("message {id} is visible although it was recalled"),
@@ -340,7 +340,8 @@ impl Ledger {
     pub fn recalled(&mut self, id: MessageId) {
         let known = self.known(id);
         known.recall = Recall::Done;
-        if !known.places.is_empty() {
+        // One that was stored twice may have been seen where it did not wait.
+        if !known.places.is_empty() && !known.forgotten {
             self.broken(
                 Promise::Timers,
                 format!("message {id} is said to be recalled, and was seen before"),

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use kourou_broker::delivery::AckOutcome;
 use kourou_engine::record::RecordView;
 
-use super::saying::{Asker, Brief};
+use super::saying::Brief;
 use super::{Node, ROOT, SEGMENT_SIZE_BYTES};
 use crate::clients::PullGroup;
 use crate::ledger::MessageId;
@@ -90,14 +91,7 @@ impl Node {
     }
 
     /// Compares what the broker says with what the ledger knows.
-    pub(super) fn compare(
-        &mut self,
-        scene: &mut Scene,
-        to: Asker,
-        request: &Request,
-        reply: &Reply,
-        at_operation: u64,
-    ) {
+    pub(super) fn compare(&mut self, scene: &mut Scene, request: &Request, reply: &Reply, at_operation: u64) {
         let failed_at = self.process.as_ref().and_then(|process| process.failed_at);
         let says_durable = matches!(
             (request, reply),
@@ -110,7 +104,9 @@ impl Node {
                     _,
                     Reply::Popped(_)
                         | Reply::Changed(_)
-                        | Reply::Acked(kourou_broker::delivery::AckOutcome::Acked)
+                        | Reply::AckedAll(1..)
+                        | Reply::Reset(_)
+                        | Reply::Acked(AckOutcome::Acked)
                 )
         );
         if let (true, Some(failed_at)) = (says_durable, failed_at)
@@ -120,18 +116,15 @@ impl Node {
             scene.ledger.broken(
                 Promise::NothingAfterAFailedWrite,
                 format!(
-                    "the disk failed operation {failed_at}, {:?}, and after {at_operation} the answer is {}; before: {:?}",
+                    "the disk failed operation {failed_at}, {:?}, and after operation {at_operation} the answer is {}",
                     self.disk.operation(failed_at),
-                    Brief(reply),
-                    (failed_at.saturating_sub(4)..=at_operation).map(|op| self.disk.operation(op)).collect::<Vec<_>>()
+                    Brief(reply)
                 ),
             );
         }
         match (request, reply) {
             (Request::Send(message), Reply::Sent(receipt)) => scene.ledger.sent(*message, receipt),
-            (Request::Ack(handle), Reply::Acked(kourou_broker::delivery::AckOutcome::Acked)) => {
-                scene.ledger.acked(handle)
-            }
+            (Request::Ack(handle), Reply::Acked(AckOutcome::Acked)) => scene.ledger.acked(handle),
             (Request::AckAll(handles), Reply::AckedAll(count)) if *count == handles.len() => {
                 handles.iter().for_each(|handle| scene.ledger.acked(handle));
             }
@@ -221,7 +214,6 @@ impl Node {
             }
             _ => {}
         }
-        let _ = to;
     }
 
     /// What was acknowledged is found.

@@ -269,7 +269,7 @@ impl Node {
             scene.now_ms,
             format_args!("{} is answered {}: {}", to.client, to.id, Brief(&reply)),
         );
-        self.compare(scene, to, &request, &reply, at_operation);
+        self.compare(scene, &request, &reply, at_operation);
         scene.answer(to.client, to.connection, to.id, reply);
     }
 }
