@@ -258,7 +258,10 @@ impl Pending {
     /// From now on nothing is taken; what waits is still the writer's. The first reason stays.
     pub(crate) fn shut(&self, why: Shut) {
         let mut state = self.state.lock();
-        state.shut.get_or_insert(why);
+        // A write can fail while what waited is written because of a close: that is what there is to tell then.
+        if state.shut.is_none() || matches!((&state.shut, &why), (Some(Shut::Closed), Shut::Stopped(_))) {
+            state.shut = Some(why);
+        }
         self.arrived.notify_one();
     }
 

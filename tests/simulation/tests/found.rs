@@ -165,6 +165,48 @@ fn syncs_that_fail_while_the_store_is_opened_cost_no_checkpoint() {
     assert_eq!(broker.max_offset("filler", 0), 400);
 }
 
+#[test]
+fn a_write_that_fails_during_the_close_makes_it_no_clean_one() {
+    let mut options = Options::new("/store");
+    options.threads = Threads::Manual;
+    let host = "10.0.0.1:10911".parse().unwrap();
+    let clock = Arc::new(SimClock::default());
+    let open = |disk: &SimDisk| {
+        let options = options.clone();
+        Broker::open(
+            BrokerOptions::new(host),
+            options,
+            Arc::new(disk.clone()),
+            clock.clone(),
+        )
+        .unwrap()
+    };
+    let send = |broker: &Arc<Broker>, number| {
+        broker.send(request("orders", number), |sent| drop(sent.unwrap()));
+        broker.engine().pump();
+    };
+    let disk = SimDisk::new();
+    let broker = open(&disk);
+    send(&broker, 0);
+    // It waits for the close, whose write fails.
+    let refused = Arc::new(Mutex::new(false));
+    let teller = refused.clone();
+    broker.send(request("orders", 1), move |sent| *teller.lock() = sent.is_err());
+    disk.harm_next(0, |op| matches!(op, Op::Group { .. }), Harm::Drop);
+    assert!(broker.close().is_err());
+    assert!(*refused.lock());
+    drop(broker);
+    // Nothing lies behind a hole, then.
+    let disk = disk.after_kill();
+    let broker = open(&disk);
+    send(&broker, 2);
+    let end = broker.max_offset("orders", 0);
+    drop(broker);
+    let broker = open(&disk.after_power_cut(Survivors::None));
+    assert_eq!(broker.max_offset("orders", 0), end);
+    assert!(broker.engine().recovery().replayed_records > 0);
+}
+
 fn request(topic: &'static str, number: usize) -> SendRequest<'static> {
     SendRequest {
         producer_group: "producers".into(),
