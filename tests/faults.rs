@@ -27,17 +27,21 @@ struct Case {
 }
 
 impl Case {
-    fn new() -> Result<Self> {
+    /// Mounts the disk, starts the broker on it and makes the topic.
+    fn begin() -> Result<Self> {
         let folder = fresh_folder("faults")?;
         let disk = disk::mount(folder.path())?;
         let ports = Ports::free()?;
-        Ok(Self {
+        let mut case = Self {
             kourou: None,
             witness: Witness::new(ports.broker_addr().parse()?, BODY_BYTES),
             ports,
             disk,
             folder,
-        })
+        };
+        case.start()?;
+        case.witness.create_topic()?;
+        Ok(case)
     }
 
     fn start(&mut self) -> Result<()> {
@@ -49,11 +53,19 @@ impl Case {
         self.kourou.take().context("it does not run")?.kill()
     }
 
-    /// Takes the power away under a broker that has just been killed, and starts it again.
-    fn restart_after_power_cut(&mut self) -> Result<()> {
+    /// Kills the broker, takes the power away under it and starts it again: everything that was acknowledged is there.
+    fn survives_power_cut(&mut self) -> Result<()> {
+        self.kill()?;
         self.disk.power_cut().context("cutting the power")?;
         self.start()?;
-        self.witness.wait_ready()
+        self.witness.wait_ready()?;
+        let lost = self.witness.lost()?;
+        ensure!(lost.is_empty(), "acknowledged, and lost: {lost:?}");
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        self.kourou.take().context("it does not run")?.stop()
     }
 
     /// The first failed sync's file.
@@ -68,18 +80,14 @@ fn what_was_acknowledged_survives_a_power_cut() -> Result<()> {
         return Ok(());
     }
     let _machine = alone();
-    let mut case = Case::new()?;
-    case.start()?;
-    case.witness.create_topic()?;
+    let mut case = Case::begin()?;
     for cut in 1..=4 {
         for _ in 0..200 {
             let answer = case.witness.send();
             ensure!(answer == Answer::Ok, "{answer}");
         }
-        case.kill()?;
-        case.restart_after_power_cut()?;
-        let lost = case.witness.lost()?;
-        ensure!(lost.is_empty(), "lost after power cut {cut}: {lost:?}");
+        case.survives_power_cut()
+            .with_context(|| format!("power cut {cut}"))?;
     }
     let arrived = case.disk.arrivals();
     say(&format!(
@@ -88,7 +96,7 @@ fn what_was_acknowledged_survives_a_power_cut() -> Result<()> {
         arrived.writes,
         arrived.syncs,
     ));
-    case.kourou.take().context("it does not run")?.stop()
+    case.stop()
 }
 
 /// Whichever sync of whichever file fails: nothing that was acknowledged is lost, once a send has failed none succeeds any more, the
@@ -112,9 +120,7 @@ fn after_a_failed_sync_nothing_is_acknowledged_that_is_not_on_the_disk() -> Resu
 }
 
 fn fail_one(file: &str, after: u64) -> Result<()> {
-    let mut case = Case::new()?;
-    case.start()?;
-    case.witness.create_topic()?;
+    let mut case = Case::begin()?;
     case.disk.fail_sync(file, after);
     let mut refused = None;
     let mut sent_since = 0;
@@ -140,13 +146,10 @@ fn fail_one(file: &str, after: u64) -> Result<()> {
         failed,
         case.witness.acknowledged(),
     ));
-    case.kill()?;
-    case.restart_after_power_cut()?;
-    let lost = case.witness.lost()?;
-    ensure!(lost.is_empty(), "acknowledged, and lost: {lost:?}");
+    case.survives_power_cut()?;
     let answer = case.witness.send();
     ensure!(answer == Answer::Ok, "after a restart: {answer}");
-    case.kourou.take().context("it does not run")?.stop()
+    case.stop()
 }
 
 /// Whoever follows the answer's advice restarts the broker, and the machine runs on: what the failed sync should have kept is still read
@@ -157,9 +160,7 @@ fn what_a_failed_sync_left_in_memory_is_written_again_by_the_next_life() -> Resu
         return Ok(());
     }
     let _machine = alone();
-    let mut case = Case::new()?;
-    case.start()?;
-    case.witness.create_topic()?;
+    let mut case = Case::begin()?;
     for life in 1..=3 {
         case.disk.fail_sync("log/", 10);
         while case.witness.send() == Answer::Ok {}
@@ -172,9 +173,6 @@ fn what_a_failed_sync_left_in_memory_is_written_again_by_the_next_life() -> Resu
             ensure!(answer == Answer::Ok, "after restart {life}: {answer}");
         }
     }
-    case.kill()?;
-    case.restart_after_power_cut()?;
-    let lost = case.witness.lost()?;
-    ensure!(lost.is_empty(), "acknowledged, and lost: {lost:?}");
-    case.kourou.take().context("it does not run")?.stop()
+    case.survives_power_cut()?;
+    case.stop()
 }

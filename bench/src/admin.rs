@@ -15,10 +15,8 @@ use kourou_proto::{Command, FrameDecoder, HeaderFields, RequestCode, ResponseCod
 use crate::connection::connect;
 use crate::error::BenchError;
 use crate::sink::SINK_FIELD;
-use crate::template::TEMPLATE_TOPIC;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const PERM_READ_WRITE: i32 = 6;
 
 #[derive(Debug)]
 pub(crate) struct Admin {
@@ -100,16 +98,8 @@ impl Admin {
     pub(crate) fn create_topic(&mut self, topic: &str, queues: u32) -> Result<Peer, BenchError> {
         let count = i32::try_from(queues).unwrap_or(i32::MAX);
         let header = CreateTopicHeader {
-            topic,
-            default_topic: TEMPLATE_TOPIC,
-            read_queue_nums: count,
-            write_queue_nums: count,
-            perm: PERM_READ_WRITE,
-            topic_filter_type: "SINGLE_TAG",
             topic_sys_flag: Some(0),
-            order: false,
-            attributes: None,
-            force: None,
+            ..CreateTopicHeader::plain(topic, count)
         };
         let request = Command::request(RequestCode::UPDATE_AND_CREATE_TOPIC, 0).with_fields(&header);
         Ok(Peer::of(&self.call("create the topic", request)?))

@@ -141,21 +141,10 @@ impl<'a, R: Reader> ReadLoop<'a, R> {
         let suspend = if self.spec.suspend { SUSPEND } else { 0 };
         let left = i32::try_from(lane.end.saturating_sub(lane.next)).unwrap_or(i32::MAX);
         let header = PullMessageHeader {
-            consumer_group: CONSUMER_GROUP,
-            topic: self.spec.topic,
-            queue_id: lane.queue_id,
-            queue_offset: lane.next,
             max_msg_nums: self.spec.batch.min(left),
             sys_flag: SUBSCRIPTION | suspend,
-            commit_offset: 0,
             suspend_timeout_ms: SUSPEND_MS,
-            subscription: Some("*"),
-            sub_version: 0,
-            expression_type: Some("TAG"),
-            max_msg_bytes: None,
-            request_source: None,
-            proxy_forward_client_id: None,
-            broker_name: None,
+            ..PullMessageHeader::of_all(CONSUMER_GROUP, self.spec.topic, lane.queue_id, lane.next)
         };
         self.encoded.clear();
         Command::request(RequestCode::PULL_MESSAGE, opaque(index))

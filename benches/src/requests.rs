@@ -40,9 +40,6 @@ pub fn renew_keys(wire: &mut [u8], places: &[usize], next: &mut u32) {
     }
 }
 
-/// The client has sent its subscription in the request.
-const SUBSCRIPTION: i32 = 4;
-
 /// The properties of a message as the Java client makes them, with this tag.
 pub fn properties(tag: &str) -> String {
     format!("UNIQ_KEY\u{1}{UNIQUE_KEY}\u{2}WAIT\u{1}true\u{2}TAGS\u{1}{tag}\u{2}")
@@ -114,21 +111,9 @@ pub fn send_batch(codec: HeaderCodec, queue_id: i32, count: usize, body: &[u8]) 
 /// The header of a pull of at most 32 messages that is never held.
 pub fn pull_header(queue_id: i32, offset: i64, subscription: &str) -> PullMessageHeader<'_> {
     PullMessageHeader {
-        consumer_group: GROUP,
-        topic: TOPIC,
-        queue_id,
-        queue_offset: offset,
-        max_msg_nums: 32,
-        sys_flag: SUBSCRIPTION,
-        commit_offset: 0,
-        suspend_timeout_ms: 0,
         subscription: Some(subscription),
         sub_version: 1_700_000_000_000,
-        expression_type: Some("TAG"),
-        max_msg_bytes: None,
-        request_source: None,
-        proxy_forward_client_id: None,
-        broker_name: None,
+        ..PullMessageHeader::of_all(GROUP, TOPIC, queue_id, offset)
     }
 }
 

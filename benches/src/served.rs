@@ -8,6 +8,7 @@ use std::process::{Child, Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use kourou_proto::message::sysflag::pull::{SUBSCRIPTION, SUSPEND};
 use kourou_proto::remoting::request::{CreateTopicHeader, PullMessageHeader};
 use kourou_proto::{Command, FrameDecoder, RequestCode, ResponseCode};
 
@@ -93,18 +94,7 @@ impl Served {
     /// # Errors
     /// If the broker refuses.
     pub fn create_topic(&self, topic: &str, queues: i32) -> Outcome<()> {
-        let header = CreateTopicHeader {
-            topic,
-            default_topic: "TBW102",
-            read_queue_nums: queues,
-            write_queue_nums: queues,
-            perm: 6,
-            topic_filter_type: "SINGLE_TAG",
-            topic_sys_flag: None,
-            order: false,
-            attributes: None,
-            force: None,
-        };
+        let header = CreateTopicHeader::plain(topic, queues);
         let request = Command::request(RequestCode::UPDATE_AND_CREATE_TOPIC, 1).with_fields(&header);
         let mut caller = Caller::connect(self.address)?;
         caller.send(&request)?;
@@ -180,22 +170,10 @@ impl HeldPull<'_> {
     /// The request. It brings its subscription with it, to everything.
     pub fn request(&self) -> Command {
         let header = PullMessageHeader {
-            consumer_group: self.group,
-            topic: self.topic,
-            queue_id: self.queue_id,
-            queue_offset: self.offset,
-            max_msg_nums: 32,
             // It may be held, and has a subscription.
-            sys_flag: 2 | 4,
-            commit_offset: 0,
+            sys_flag: SUSPEND | SUBSCRIPTION,
             suspend_timeout_ms: self.hold_ms,
-            subscription: Some("*"),
-            sub_version: 0,
-            expression_type: Some("TAG"),
-            max_msg_bytes: None,
-            request_source: None,
-            proxy_forward_client_id: None,
-            broker_name: None,
+            ..PullMessageHeader::of_all(self.group, self.topic, self.queue_id, self.offset)
         };
         Command::request(RequestCode::PULL_MESSAGE, self.opaque).with_fields(&header)
     }

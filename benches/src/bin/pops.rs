@@ -72,18 +72,7 @@ async fn call(link: &Link, request: Command) -> Outcome<Command> {
 }
 
 async fn make_topic(link: &Link, topic: &str) -> Outcome<()> {
-    let header = CreateTopicHeader {
-        topic,
-        default_topic: "TBW102",
-        read_queue_nums: QUEUES,
-        write_queue_nums: QUEUES,
-        perm: 6,
-        topic_filter_type: "SINGLE_TAG",
-        topic_sys_flag: None,
-        order: false,
-        attributes: None,
-        force: None,
-    };
+    let header = CreateTopicHeader::plain(topic, QUEUES);
     let request = Command::request(RequestCode::UPDATE_AND_CREATE_TOPIC, 0).with_fields(&header);
     call(link, request).await.map(drop)
 }

@@ -97,21 +97,19 @@ impl Broker {
         let mut acks: Vec<Acks<'_>> = Vec::new();
         let mut count = 0;
         // Of those in order it is known when their records are durable, which they are before the one that follows.
-        let in_order = Arc::new(AtomicUsize::new(0));
-        let mut has_ordered = false;
+        let mut in_order: Option<Arc<AtomicUsize>> = None;
         for handle in handles {
             let Ok((queue_id, offset)) = self.check_handle(handle, true) else {
                 continue;
             };
             let key = key(handle, queue_id);
             if handle.ordered {
-                let acked_in_order = in_order.clone();
+                let acked_in_order = Arc::clone(in_order.get_or_insert_default());
                 self.ack_in_order(handle, key, &[offset], move |acked| {
                     if matches!(acked, Ok(AckOutcome::Acked)) {
                         acked_in_order.fetch_add(1, Ordering::Relaxed);
                     }
                 });
-                has_ordered = true;
                 continue;
             }
             let delivery = handle.delivery(offset);
@@ -127,12 +125,13 @@ impl Broker {
                 }),
             }
         }
-        if count == 0 && !has_ordered {
+        if count == 0 && in_order.is_none() {
             return done(Ok(0));
         }
         // With nothing but messages in order it says nothing, and is durable behind theirs.
         self.append_acks(acks, move |stored| {
-            done(stored.map(|()| count + in_order.load(Ordering::Relaxed)));
+            let in_order = in_order.map_or(0, |acked| acked.load(Ordering::Relaxed));
+            done(stored.map(|()| count + in_order));
         });
     }
 

@@ -103,6 +103,30 @@ pub struct Popped {
     pub queues: Vec<PoppedQueue>,
 }
 
+impl Popped {
+    /// What its consumer says of one of the messages that `group` was given.
+    pub fn handle(&self, group: &Text, queue: &PoppedQueue, message: &PoppedMessage) -> Handle {
+        Handle {
+            group: group.clone(),
+            topic: Text::from(&*queue.topic),
+            queue_id: i32::try_from(queue.queue_id).unwrap_or(i32::MAX),
+            offset: i64::try_from(message.offset).unwrap_or(i64::MAX),
+            pop_ms: self.pop_ms,
+            invisible_ms: self.invisible_ms,
+            ordered: self.ordered,
+        }
+    }
+
+    /// The handles of all its messages, in their order.
+    pub fn handles(&self, group: &Text) -> impl Iterator<Item = Handle> {
+        let all = self
+            .queues
+            .iter()
+            .flat_map(|queue| queue.messages.iter().map(move |message| (queue, message)));
+        all.map(|(queue, message)| self.handle(group, queue, message))
+    }
+}
+
 /// What a pop handed out of one queue.
 #[derive(Debug, Clone)]
 pub struct PoppedQueue {

@@ -116,15 +116,7 @@ pub(crate) fn gots(request: &PopRequest, popped: &Popped) -> Vec<Got> {
                 body: text(view.body()),
                 times,
                 retry: queue.retry,
-                handle: Handle {
-                    group: request.group.clone(),
-                    topic: (&*queue.topic).into(),
-                    queue_id: queue.queue_id as i32,
-                    offset: one.offset as i64,
-                    pop_ms: popped.pop_ms,
-                    invisible_ms: popped.invisible_ms,
-                    ordered: popped.ordered,
-                },
+                handle: popped.handle(&request.group, queue, one),
             });
         }
     }

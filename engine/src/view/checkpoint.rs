@@ -307,25 +307,25 @@ impl Checkpoint {
                 Err(error) => return Err((path, error)),
             };
             match Self::decode(&bytes) {
-                Ok(checkpoint) => whole.push((checkpoint, bytes)),
+                Ok(checkpoint) => whole.push(checkpoint),
                 Err(reason) => tracing::warn!(file = %path.display(), reason, "passing over a checkpoint"),
             }
         }
-        whole.sort_unstable_by_key(|(checkpoint, _): &(Self, Vec<u8>)| std::cmp::Reverse(checkpoint.serial));
-        if let Some((newest, bytes)) = whole.first() {
+        whole.sort_unstable_by_key(|checkpoint: &Self| std::cmp::Reverse(checkpoint.serial));
+        if let Some(newest) = whole.first() {
             // Whoever wrote it may have been killed before the sync. After a sync that failed the next one would succeed without
             // writing anything, so that there is something to write again.
             let path = newest.path(dir);
             let synced = disk.open(&path, OpenMode::ReadWrite).and_then(|file| {
                 file.sync().inspect_err(|_| {
-                    if let Err(error) = file.write_at(bytes, 0) {
+                    if let Err(error) = file.write_at(&newest.encode(), 0) {
                         tracing::warn!(%error, "a checkpoint that is not durable cannot be written again");
                     }
                 })
             });
             synced.map_err(|error| (path, error))?;
         }
-        Ok(whole.into_iter().map(|(checkpoint, _)| checkpoint).collect())
+        Ok(whole)
     }
 }
 

@@ -20,8 +20,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long what was acknowledged may take to be found after a restart: a broker may build its queues anew meanwhile.
 const SEARCH_LIMIT: Duration = Duration::from_secs(15);
-/// A pull has a subscription of its own, and is not held.
-const SUBSCRIPTION: i32 = 4;
 
 /// What came of a send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,18 +81,7 @@ impl Witness {
     /// # Errors
     /// If it cannot be made for long.
     pub fn create_topic(&mut self) -> Result<()> {
-        let header = CreateTopicHeader {
-            topic: TOPIC,
-            default_topic: "TBW102",
-            read_queue_nums: 1,
-            write_queue_nums: 1,
-            perm: 6,
-            topic_filter_type: "SINGLE_TAG",
-            topic_sys_flag: None,
-            order: false,
-            attributes: None,
-            force: None,
-        };
+        let header = CreateTopicHeader::plain(TOPIC, 1);
         let request = Command::request(RequestCode::UPDATE_AND_CREATE_TOPIC, 1).with_fields(&header);
         self.ask_until_served(&request).context("making a topic")
     }
@@ -170,23 +157,7 @@ impl Witness {
         let mut found = BTreeSet::new();
         let mut offset = 0;
         loop {
-            let header = PullMessageHeader {
-                consumer_group: "witness",
-                topic: TOPIC,
-                queue_id: 0,
-                queue_offset: offset,
-                max_msg_nums: 32,
-                sys_flag: SUBSCRIPTION,
-                commit_offset: 0,
-                suspend_timeout_ms: 0,
-                subscription: Some("*"),
-                sub_version: 0,
-                expression_type: Some("TAG"),
-                max_msg_bytes: None,
-                request_source: None,
-                proxy_forward_client_id: None,
-                broker_name: None,
-            };
+            let header = PullMessageHeader::of_all("witness", TOPIC, 0, offset);
             let answer = self.ask(&Command::request(RequestCode::PULL_MESSAGE, 1).with_fields(&header))?;
             for message in StoredMessages::new(&answer.body) {
                 let message = message.context("a message that was read back")?;

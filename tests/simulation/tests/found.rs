@@ -11,20 +11,39 @@ use kourou_broker::send::SendRequest;
 use kourou_broker::topic::TopicConfig;
 use kourou_broker::{Broker, BrokerOptions, QueueKey};
 use kourou_engine::disk::sim::{Harm, Op, SimDisk, Survivors};
-use kourou_engine::{Options, Threads};
+use kourou_engine::{OpenError, Options, Threads};
 use kourou_simulation::clock::SimClock;
 use parking_lot::Mutex;
 
-fn broker() -> (Arc<Broker>, Arc<SimClock>) {
-    let clock = Arc::new(SimClock::default());
+/// As an engine has it by itself.
+const SEGMENT_SIZE_BYTES: u64 = 256 << 20;
+
+/// Opens the store on a disk, with segments of this size.
+fn open(disk: &SimDisk, clock: &Arc<SimClock>, segment_size_bytes: u64) -> Result<Arc<Broker>, OpenError> {
     let mut options = Options::new("/store");
     options.threads = Threads::Manual;
+    options.segment_size_bytes = segment_size_bytes;
     let host = "10.0.0.1:10911".parse().unwrap();
-    let disk = Arc::new(SimDisk::new());
-    let broker = Broker::open(BrokerOptions::new(host), options, disk, clock.clone()).unwrap();
+    Broker::open(
+        BrokerOptions::new(host),
+        options,
+        Arc::new(disk.clone()),
+        clock.clone(),
+    )
+}
+
+fn broker() -> (Arc<Broker>, Arc<SimClock>) {
+    let clock = Arc::new(SimClock::default());
+    let broker = open(&SimDisk::new(), &clock, SEGMENT_SIZE_BYTES).unwrap();
     broker.put_topic(TopicConfig::new("orders", 1), |made| made.unwrap());
     broker.engine().pump();
     (broker, clock)
+}
+
+/// Sends a message, and sees it stored.
+fn send(broker: &Arc<Broker>, topic: &'static str, body: &[u8]) {
+    broker.send(request(topic, body), |sent| drop(sent.unwrap()));
+    broker.engine().pump();
 }
 
 /// What the callback was told.
@@ -56,18 +75,7 @@ fn pop_in_order(broker: &Arc<Broker>, attempt_id: &str) -> Vec<Handle> {
         taken.store(done)
     })
     .unwrap();
-    let handles = popped.queues.iter().flat_map(|queue| {
-        queue.messages.iter().map(|one| Handle {
-            group: "g".into(),
-            topic: "orders".into(),
-            queue_id: queue.queue_id as i32,
-            offset: one.offset as i64,
-            pop_ms: popped.pop_ms,
-            invisible_ms: popped.invisible_ms,
-            ordered: true,
-        })
-    });
-    handles.collect()
+    popped.handles(&"g".into()).collect()
 }
 
 #[test]
@@ -94,12 +102,7 @@ fn a_clock_that_is_set_forward_gives_no_second_consumer_the_queue() {
 fn acknowledgements_in_order_that_came_too_late_are_not_counted() {
     let (broker, clock) = broker();
     for body in ["a", "b"] {
-        let request = SendRequest {
-            body: Bytes::from_static(body.as_bytes()),
-            ..request("orders", 0)
-        };
-        broker.send(request, |sent| drop(sent.unwrap()));
-        broker.engine().pump();
+        send(&broker, "orders", body.as_bytes());
     }
     let first = pop_in_order(&broker, "one");
     assert_eq!(first.len(), 2);
@@ -118,30 +121,13 @@ fn acknowledgements_in_order_that_came_too_late_are_not_counted() {
 
 #[test]
 fn syncs_that_fail_while_the_store_is_opened_cost_no_checkpoint() {
-    let mut options = Options::new("/store");
-    options.threads = Threads::Manual;
-    options.segment_size_bytes = 64 << 10;
-    let host = "10.0.0.1:10911".parse().unwrap();
+    const SMALL_SEGMENT_SIZE_BYTES: u64 = 64 << 10;
     let clock = Arc::new(SimClock::default());
-    let open = |disk: &SimDisk| {
-        let options = options.clone();
-        Broker::open(
-            BrokerOptions::new(host),
-            options,
-            Arc::new(disk.clone()),
-            clock.clone(),
-        )
-    };
+    let open = |disk: &SimDisk| open(disk, &clock, SMALL_SEGMENT_SIZE_BYTES);
     let mut disk = SimDisk::new();
     let broker = open(&disk).unwrap();
-    for number in 0..400 {
-        let body = vec![b'x'; 1_000];
-        let request = SendRequest {
-            body: body.into(),
-            ..request("filler", number)
-        };
-        broker.send(request, |sent| drop(sent.unwrap()));
-        broker.engine().pump();
+    for _ in 0..400 {
+        send(&broker, "filler", &[b'x'; 1_000]);
     }
     broker.close().unwrap();
     drop(broker);
@@ -157,7 +143,7 @@ fn syncs_that_fail_while_the_store_is_opened_cost_no_checkpoint() {
     let broker = open(&disk).unwrap();
     let replayed_bytes = broker.engine().recovery().replayed_bytes;
     assert!(
-        replayed_bytes <= 2 * (64 << 10),
+        replayed_bytes <= 2 * SMALL_SEGMENT_SIZE_BYTES,
         "{replayed_bytes} bytes were read again"
     );
     drop(broker);
@@ -167,31 +153,17 @@ fn syncs_that_fail_while_the_store_is_opened_cost_no_checkpoint() {
 
 #[test]
 fn a_write_that_fails_during_the_close_makes_it_no_clean_one() {
-    let mut options = Options::new("/store");
-    options.threads = Threads::Manual;
-    let host = "10.0.0.1:10911".parse().unwrap();
     let clock = Arc::new(SimClock::default());
-    let open = |disk: &SimDisk| {
-        let options = options.clone();
-        Broker::open(
-            BrokerOptions::new(host),
-            options,
-            Arc::new(disk.clone()),
-            clock.clone(),
-        )
-        .unwrap()
-    };
-    let send = |broker: &Arc<Broker>, number| {
-        broker.send(request("orders", number), |sent| drop(sent.unwrap()));
-        broker.engine().pump();
-    };
+    let open = |disk: &SimDisk| open(disk, &clock, SEGMENT_SIZE_BYTES).unwrap();
     let disk = SimDisk::new();
     let broker = open(&disk);
-    send(&broker, 0);
+    send(&broker, "orders", b"kept");
     // It waits for the close, whose write fails.
     let refused = Arc::new(Mutex::new(false));
     let teller = refused.clone();
-    broker.send(request("orders", 1), move |sent| *teller.lock() = sent.is_err());
+    broker.send(request("orders", b"refused"), move |sent| {
+        *teller.lock() = sent.is_err()
+    });
     disk.harm_next(0, |op| matches!(op, Op::Group { .. }), Harm::Drop);
     assert!(broker.close().is_err());
     assert!(*refused.lock());
@@ -199,7 +171,7 @@ fn a_write_that_fails_during_the_close_makes_it_no_clean_one() {
     // Nothing lies behind a hole, then.
     let disk = disk.after_kill();
     let broker = open(&disk);
-    send(&broker, 2);
+    send(&broker, "orders", b"later");
     let end = broker.max_offset("orders", 0);
     drop(broker);
     let broker = open(&disk.after_power_cut(Survivors::None));
@@ -207,7 +179,7 @@ fn a_write_that_fails_during_the_close_makes_it_no_clean_one() {
     assert!(broker.engine().recovery().replayed_records > 0);
 }
 
-fn request(topic: &'static str, number: usize) -> SendRequest<'static> {
+fn request(topic: &'static str, body: &[u8]) -> SendRequest<'static> {
     SendRequest {
         producer_group: "producers".into(),
         topic: topic.into(),
@@ -223,6 +195,6 @@ fn request(topic: &'static str, number: usize) -> SendRequest<'static> {
         unit_mode: false,
         reconsume_times_max: None,
         is_batch: false,
-        body: Bytes::from(format!("message {number}")),
+        body: Bytes::copy_from_slice(body),
     }
 }

@@ -1,5 +1,6 @@
 //! Pulling: PULL_MESSAGE (11), LITE_PULL_MESSAGE (361).
 
+use crate::message::sysflag::pull::SUBSCRIPTION;
 use crate::remoting::fields::header_fields;
 
 header_fields! {
@@ -35,5 +36,29 @@ header_fields! {
         proxy_forward_client_id: Option<&'a str> => "proxyFrowardClientId",
         /// The broker the consumer means, for static topics.
         broker_name: Option<&'a str> => "bname",
+    }
+}
+
+impl<'a> PullMessageHeader<'a> {
+    /// Everything that is in a queue from an offset on, 32 messages at a time. It brings its subscription with it, so that no heartbeat
+    /// need come before, and is not held.
+    pub fn of_all(consumer_group: &'a str, topic: &'a str, queue_id: i32, queue_offset: i64) -> Self {
+        Self {
+            consumer_group,
+            topic,
+            queue_id,
+            queue_offset,
+            max_msg_nums: 32,
+            sys_flag: SUBSCRIPTION,
+            commit_offset: 0,
+            suspend_timeout_ms: 0,
+            subscription: Some("*"),
+            sub_version: 0,
+            expression_type: Some("TAG"),
+            max_msg_bytes: None,
+            request_source: None,
+            proxy_forward_client_id: None,
+            broker_name: None,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Topics: making, changing and looking at them.
 
+use crate::message::sysflag::perm;
 use crate::remoting::fields::header_fields;
 
 header_fields! {
@@ -25,6 +26,24 @@ header_fields! {
         attributes: Option<&'a str> => "attributes",
         /// Whether to go past checks.
         force: Option<bool> => "force",
+    }
+}
+
+impl<'a> CreateTopicHeader<'a> {
+    /// A topic with so many queues to write to and to read from, and nothing special.
+    pub fn plain(topic: &'a str, queues: i32) -> Self {
+        Self {
+            topic,
+            default_topic: "TBW102",
+            read_queue_nums: queues,
+            write_queue_nums: queues,
+            perm: perm::READ | perm::WRITE,
+            topic_filter_type: "SINGLE_TAG",
+            topic_sys_flag: None,
+            order: false,
+            attributes: None,
+            force: None,
+        }
     }
 }
 

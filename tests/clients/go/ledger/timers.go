@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	rocketmq "github.com/apache/rocketmq-client-go/v2"
-	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 
 	"kourou.tests/clients/wire"
@@ -64,7 +62,7 @@ func startTimers(namesrv, topic, file string, start func(func()), seed int64) (*
 		random := rand.New(rand.NewSource(seed + 1000 + int64(id)))
 		start(func() { t.send(p, id, random) })
 	}
-	c, err := timerConsumer(namesrv, topic, "watch")
+	c, err := pullConsumer(namesrv, topic, "watch")
 	if err != nil {
 		return nil, err
 	}
@@ -73,15 +71,6 @@ func startTimers(namesrv, topic, file string, start func(func()), seed int64) (*
 		go t.watch(c, queue)
 	}
 	return t, nil
-}
-
-func timerConsumer(namesrv, topic, instance string) (rocketmq.PullConsumer, error) {
-	c, err := rocketmq.NewPullConsumer(consumer.WithNameServer([]string{namesrv}), consumer.WithGroupName("ledger_timers_"+instance),
-		consumer.WithInstance(fmt.Sprintf("timers_%s_%d", instance, os.Getpid())))
-	if err != nil {
-		return nil, err
-	}
-	return c, errors.Join(c.Assign(topic, nil), c.Start())
 }
 
 func (t *timers) send(p rocketmq.Producer, id int, random *rand.Rand) {
@@ -161,31 +150,15 @@ func verifyTimers(namesrv, topic, file string) (map[string]any, error) {
 		return nil, err
 	}
 	topic = timerTopic(topic)
-	broker, addr, _, err := wire.Route(namesrv, topic)
-	if err != nil {
-		return nil, err
-	}
-	c, err := timerConsumer(namesrv, topic, "verify")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = c.Shutdown() }()
 	stored := map[[2]uint64][]int64{}
-	for queue := range timerQueues {
-		end, err := wire.MaxOffset(addr, topic, queue)
-		if err != nil {
-			return nil, err
-		}
-		mq := &primitive.MessageQueue{Topic: topic, BrokerName: broker, QueueId: queue}
-		err = readAll(c, mq, end, func(message *primitive.MessageExt) error {
-			producer, sequence, err := decode(message.Body)
-			key := [2]uint64{uint64(producer), sequence}
-			stored[key] = append(stored[key], message.StoreTimestamp)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	err = readTopic(namesrv, topic, timerQueues, func(_ int, message *primitive.MessageExt) error {
+		producer, sequence, err := decode(message.Body)
+		key := [2]uint64{uint64(producer), sequence}
+		stored[key] = append(stored[key], message.StoreTimestamp)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return judgeTimers(entries, stored), nil
 }

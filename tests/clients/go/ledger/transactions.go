@@ -10,7 +10,6 @@ import (
 	"time"
 
 	rocketmq "github.com/apache/rocketmq-client-go/v2"
-	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/producer"
 
@@ -182,34 +181,11 @@ func judgeTransactions(entries []entry, copies map[[2]uint64]int) map[string]any
 }
 
 func readTransactions(namesrv, topic string) (map[[2]uint64]int, error) {
-	broker, addr, _, err := wire.Route(namesrv, topic)
-	if err != nil {
-		return nil, err
-	}
-	c, err := rocketmq.NewPullConsumer(consumer.WithNameServer([]string{namesrv}), consumer.WithGroupName("ledger_verify"),
-		consumer.WithInstance(fmt.Sprintf("verify_transactions_%d", os.Getpid())))
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(c.Assign(topic, nil), c.Start()); err != nil {
-		return nil, err
-	}
-	defer func() { _ = c.Shutdown() }()
 	copies := map[[2]uint64]int{}
-	for queue := range transactionQueues {
-		end, err := wire.MaxOffset(addr, topic, queue)
-		if err != nil {
-			return nil, err
-		}
-		mq := &primitive.MessageQueue{Topic: topic, BrokerName: broker, QueueId: queue}
-		err = readAll(c, mq, end, func(message *primitive.MessageExt) error {
-			producer, sequence, err := decode(message.Body)
-			copies[[2]uint64{uint64(producer), sequence}]++
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return copies, nil
+	err := readTopic(namesrv, topic, transactionQueues, func(_ int, message *primitive.MessageExt) error {
+		producer, sequence, err := decode(message.Body)
+		copies[[2]uint64{uint64(producer), sequence}]++
+		return err
+	})
+	return copies, err
 }

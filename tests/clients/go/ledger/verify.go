@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -48,30 +49,12 @@ func verify(namesrv, topic, file string) (map[string]any, error) {
 		a.open[e.Queue][e.Offset] = e
 	}
 
-	broker, addr, _, err := wire.Route(namesrv, topic)
+	err = readTopic(namesrv, topic, queues, func(queue int, message *primitive.MessageExt) error {
+		a.take(queue, uint64(message.QueueOffset), message.Body)
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	c, err := rocketmq.NewPullConsumer(consumer.WithNameServer([]string{namesrv}), consumer.WithGroupName("ledger_verify"),
-		consumer.WithInstance(fmt.Sprintf("verify_%d", os.Getpid())))
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Assign(topic, nil); err != nil {
-		return nil, err
-	}
-	if err := c.Start(); err != nil {
-		return nil, err
-	}
-	defer func() { _ = c.Shutdown() }()
-	for queue := range queues {
-		end, err := wire.MaxOffset(addr, topic, queue)
-		if err != nil {
-			return nil, err
-		}
-		if err := a.readQueue(c, &primitive.MessageQueue{Topic: topic, BrokerName: broker, QueueId: queue}, end); err != nil {
-			return nil, err
-		}
 	}
 
 	lost := 0
@@ -105,11 +88,39 @@ func verify(namesrv, topic, file string) (map[string]any, error) {
 	}, nil
 }
 
-func (a *audit) readQueue(c rocketmq.PullConsumer, queue *primitive.MessageQueue, end int64) error {
-	return readAll(c, queue, end, func(message *primitive.MessageExt) error {
-		a.take(queue.QueueId, uint64(message.QueueOffset), message.Body)
-		return nil
-	})
+// Reads all queues of a topic.
+func readTopic(namesrv, topic string, queues int, take func(queue int, message *primitive.MessageExt) error) error {
+	broker, addr, _, err := wire.Route(namesrv, topic)
+	if err != nil {
+		return err
+	}
+	c, err := pullConsumer(namesrv, topic, "verify")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Shutdown() }()
+	for queue := range queues {
+		end, err := wire.MaxOffset(addr, topic, queue)
+		if err != nil {
+			return err
+		}
+		mq := &primitive.MessageQueue{Topic: topic, BrokerName: broker, QueueId: queue}
+		err = readAll(c, mq, end, func(message *primitive.MessageExt) error { return take(queue, message) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A consumer that pulls a topic for one purpose.
+func pullConsumer(namesrv, topic, purpose string) (rocketmq.PullConsumer, error) {
+	c, err := rocketmq.NewPullConsumer(consumer.WithNameServer([]string{namesrv}), consumer.WithGroupName("ledger_"+purpose),
+		consumer.WithInstance(fmt.Sprintf("%s_%s_%d", purpose, topic, os.Getpid())))
+	if err != nil {
+		return nil, err
+	}
+	return c, errors.Join(c.Assign(topic, nil), c.Start())
 }
 
 // Reads a queue from its first message to its end.

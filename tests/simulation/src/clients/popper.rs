@@ -148,18 +148,7 @@ impl Client for Popper {
     fn answered(&mut self, id: RequestId, reply: Reply, context: &mut Context<'_>) {
         match (self.asked.remove(&id), reply) {
             (Some(Asked::Pop(pop)), Reply::Popped(popped)) => {
-                let handles = popped.queues.iter().flat_map(|queue| {
-                    queue.messages.iter().map(|one| Handle {
-                        group: pop.group.clone(),
-                        topic: (&*queue.topic).into(),
-                        queue_id: queue.queue_id as i32,
-                        offset: one.offset as i64,
-                        pop_ms: popped.pop_ms,
-                        invisible_ms: popped.invisible_ms,
-                        ordered: popped.ordered,
-                    })
-                });
-                let handles: Vec<Handle> = handles.collect();
+                let handles: Vec<Handle> = popped.handles(&pop.group).collect();
                 self.popped(handles, context);
                 let after_ms = context.random.between(0, 400);
                 context.remind(after_ms, POP);

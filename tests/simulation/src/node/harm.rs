@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kourou_engine::disk::sim::{Harm, Op, SimDisk, Survivors};
@@ -16,6 +15,9 @@ use crate::random::Random;
 use crate::scene::Scene;
 use crate::schedule::Event;
 use crate::wire::Request;
+
+/// What fits on a disk that is not full.
+const CAPACITY_BYTES: u64 = 1 << 40;
 
 /// A bit that is another.
 #[derive(Debug, Clone)]
@@ -35,6 +37,11 @@ fn harm(fault: &Fault) -> Option<Harm> {
     }
 }
 
+/// Whether a fault makes sense of an operation: what is no sync has nothing that a failed sync could drop.
+fn may_harm(kind: FaultKind, op: &Op) -> bool {
+    kind != FaultKind::SyncDrops || matches!(op, Op::Sync { .. } | Op::Group { .. })
+}
+
 impl Node {
     /// A fault that waits for something.
     pub(crate) fn aim(&mut self, scene: &mut Scene, fault: Fault) {
@@ -42,71 +49,51 @@ impl Node {
             (Some(Going::Own), _) => self.for_own_work.push(fault),
             (Some(Going::Opening), _) => self.for_opening.push(fault),
             (Some(Going::Disk(work)), FaultKind::Flip) => self.flip(scene, fault, Some(work)),
-            (Some(Going::Disk(work)), kind) if harm(&fault).is_some() => {
-                if matches!(kind, FaultKind::Kill | FaultKind::PowerCut) {
-                    if self.crash.is_some() {
-                        return;
-                    }
-                    self.crash = Some(kind);
-                }
-                self.wait_for(fault, move |op| {
-                    let syncs =
-                        kind != FaultKind::SyncDrops || matches!(op, Op::Sync { .. } | Op::Group { .. });
-                    DiskWork::of(op) == work && syncs
+            (Some(Going::Disk(work)), _) if harm(&fault).is_some() => {
+                self.wait_for(fault, 0, move |op| {
+                    DiskWork::of(op) == work && may_harm(fault.kind, op)
                 });
             }
             _ => self.fault(scene, fault),
         }
     }
 
-    fn wait_for(&mut self, fault: Fault, wanted: impl Fn(&Op) -> bool + Send + 'static) {
-        if let Some(harm) = harm(&fault) {
-            let tag = self.next_tag;
-            self.next_tag += 1;
-            self.awaited.insert(tag, fault);
-            self.disk.harm_next(tag, wanted, harm);
+    /// The disk does what a fault says to an operation that is `wanted`, after so many others of these. The machine dies of one thing
+    /// at a time.
+    fn wait_for(&mut self, fault: Fault, after: u64, wanted: impl Fn(&Op) -> bool + Send + 'static) {
+        let Some(harm) = harm(&fault) else { return };
+        if matches!(harm, Harm::Crash(_)) {
+            if self.crash.is_some() {
+                return;
+            }
+            self.crash = Some(fault.kind);
         }
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        self.awaited.insert(tag, fault);
+        let left = AtomicU64::new(after);
+        let wanted = move |op: &Op| wanted(op) && left.fetch_sub(1, Ordering::Relaxed) == 0;
+        self.disk.harm_next(tag, wanted, harm);
     }
 
     /// The store is about to be opened.
     pub(super) fn aim_at_opening(&mut self) {
-        let Some(fault) = self.for_opening.pop() else {
-            return;
-        };
-        if matches!(fault.kind, FaultKind::Kill | FaultKind::PowerCut) {
-            self.crash.get_or_insert(fault.kind);
+        if let Some(fault) = self.for_opening.pop() {
+            self.wait_for(fault, fault.random % 6, move |op| may_harm(fault.kind, op));
         }
-        let drops = fault.kind == FaultKind::SyncDrops;
-        let left = AtomicU64::new(fault.random % 6);
-        self.wait_for(fault, move |op| {
-            let counts = !drops || matches!(op, Op::Sync { .. } | Op::Group { .. });
-            counts && left.fetch_sub(1, Ordering::Relaxed) == 0
-        });
     }
 
     /// A fault that concerns the machine.
     pub(crate) fn fault(&mut self, scene: &mut Scene, fault: Fault) {
-        let count = self.disk.operations();
         match (fault.kind, fault.after_operations) {
             (FaultKind::Kill | FaultKind::PowerCut, None) if self.process.is_some() => {
                 scene.coverage.fault(fault.kind);
                 self.meets_asked(scene, fault.kind);
                 self.ends(scene, fault.kind, fault.lasts_ms.min(RESTART_MS_MAX));
             }
-            (FaultKind::Kill | FaultKind::PowerCut, Some(after)) if self.crash.is_none() => {
-                self.crash = Some(fault.kind);
-                self.disk.crash_at(count + after, fault.tear);
-                self.ordered.push((fault, count + after));
-            }
-            (FaultKind::WriteFails, after) => {
-                let at = count + after.unwrap_or(0);
-                self.disk.fail_at(at, Errno::IO, fault.tear);
-                self.ordered.push((fault, at));
-            }
-            (FaultKind::SyncDrops, after) => {
-                let at = count + after.unwrap_or(0);
-                self.disk.fail_sync_once_dropping(at);
-                self.ordered.push((fault, at));
+            (FaultKind::Kill | FaultKind::PowerCut, Some(after)) => self.wait_for(fault, after, |_| true),
+            (FaultKind::WriteFails | FaultKind::SyncDrops, after) => {
+                self.wait_for(fault, after.unwrap_or(0), |_| true);
             }
             (FaultKind::Full, _) => {
                 let spare_bytes = fault.random % (64 << 10);
@@ -155,7 +142,6 @@ impl Node {
         self.room();
         self.stalled_until_ms = 0;
         self.crash = None;
-        self.ordered.clear();
         self.awaited.clear();
         self.for_own_work.clear();
         self.for_opening.clear();
@@ -164,16 +150,15 @@ impl Node {
 
     pub(super) fn used_bytes(&self) -> u64 {
         use kourou_engine::disk::Disk;
-        let capacity_bytes: u64 = 1 << 40;
-        self.disk.set_capacity_bytes(capacity_bytes);
+        self.disk.set_capacity_bytes(CAPACITY_BYTES);
         self.disk
             .free_bytes(Path::new(ROOT))
-            .map_or(0, |free_bytes| capacity_bytes - free_bytes)
+            .map_or(0, |free_bytes| CAPACITY_BYTES - free_bytes)
     }
 
     pub(super) fn room(&mut self) {
         self.is_full = false;
-        self.disk.set_capacity_bytes(1 << 40);
+        self.disk.set_capacity_bytes(CAPACITY_BYTES);
     }
 
     pub(super) fn mend(&mut self) {
@@ -255,7 +240,7 @@ impl Node {
         let Some(process) = &self.process else { return };
         let broker = process.broker.clone();
         let closed = broker.close();
-        self.orders_met(scene, false);
+        self.disk_met(scene, false);
         scene
             .history
             .note(scene.now_ms, format_args!("closed: {}", closed.is_ok()));
@@ -287,18 +272,8 @@ impl Node {
         }
     }
 
-    /// Looks which of the faults that were ordered of the disk have come.
-    pub(super) fn orders_met(&mut self, scene: &mut Scene, opening: bool) {
-        let count = self.disk.operations();
-        let (met, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ordered)
-            .into_iter()
-            .partition(|(_, at)| *at < count);
-        self.ordered = left;
-        let awaited = self.disk.take_harmed();
-        let awaited = awaited
-            .into_iter()
-            .filter_map(|(tag, at)| Some((self.awaited.remove(&tag)?, at)));
-        let met: Vec<_> = met.into_iter().chain(awaited).collect();
+    /// Looks which of the faults that wait for the disk have come.
+    pub(super) fn disk_met(&mut self, scene: &mut Scene, opening: bool) {
         for at in self.disk.take_refused() {
             if let Some(op) = self.disk.operation(at) {
                 scene
@@ -306,10 +281,9 @@ impl Node {
                     .hit(FaultKind::Full, Going::Disk(DiskWork::of(&op)));
             }
         }
-        for (fault, at) in met {
-            let Some(op) = self.disk.operation(at) else {
-                continue;
-            };
+        for (tag, at) in self.disk.take_harmed() {
+            let met = self.awaited.remove(&tag).zip(self.disk.operation(at));
+            let Some((fault, op)) = met else { continue };
             scene
                 .history
                 .note(scene.now_ms, format_args!("{:?} meets {op:?}", fault.kind));
@@ -334,7 +308,7 @@ impl Node {
 
     /// The scripted crash has come.
     pub(super) fn crashed(&mut self, scene: &mut Scene) {
-        self.orders_met(scene, false);
+        self.disk_met(scene, false);
         let kind = self.crash.unwrap_or(FaultKind::Kill);
         self.ends(scene, kind, RESTART_MS_MAX);
     }
@@ -342,7 +316,6 @@ impl Node {
     /// What the next start finds.
     pub(super) fn after(&mut self, kind: FaultKind) -> SimDisk {
         self.crash = None;
-        self.ordered.clear();
         self.awaited.clear();
         if kind == FaultKind::PowerCut {
             let survivors = match self.random.below(4) {

@@ -86,8 +86,6 @@ pub(crate) struct Node {
     stalled_until_ms: i64,
     flips: Vec<Flipped>,
     is_full: bool,
-    /// What was ordered of the disk: the fault, and the operation that it is to hit.
-    ordered: Vec<(Fault, u64)>,
     /// What becomes of the disk when the scripted crash comes.
     crash: Option<FaultKind>,
     /// Whether something went wrong while the store was being opened.
@@ -152,7 +150,6 @@ impl Node {
             stalled_until_ms: 0,
             flips: Vec::new(),
             is_full: false,
-            ordered: Vec::new(),
             crash: None,
             had_flips: false,
             for_own_work: Vec::new(),
@@ -189,7 +186,7 @@ impl Node {
             Arc::new(self.disk.clone()),
             self.clock.clone(),
         );
-        self.orders_met(scene, true);
+        self.disk_met(scene, true);
         let broker = match opened {
             Ok(broker) => broker,
             Err(error) => return self.not_opened(scene, &error),
@@ -250,7 +247,6 @@ impl Node {
             self.mend();
             self.room();
             self.disk = self.disk.after_kill();
-            self.ordered.clear();
             self.awaited.clear();
         }
         let after_ms = self.random.between(1, RESTART_MS_MAX);
@@ -271,7 +267,7 @@ impl Node {
         let first_position = process.broker.engine().first_position();
         scene.ledger.expired_below = scene.ledger.expired_below.max(first_position);
         process.own_work = false;
-        self.orders_met(scene, false);
+        self.disk_met(scene, false);
         let runs = |process: &Process| matches!(process.broker.engine().health(), Health::Running);
         if !self.disk.crashed() && self.process.as_ref().is_some_and(runs) && !self.is_full {
             let now_ms = scene.now_ms;
