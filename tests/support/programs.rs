@@ -4,11 +4,15 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::SystemTime;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{programs_folder, say};
+
+/// No case takes longer than four minutes; a program that says nothing for longer than this will say nothing more.
+const SILENCE_LIMIT: Duration = Duration::from_secs(300);
 
 /// A line of the Java client, and how its cases are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,13 +99,20 @@ impl Running {
         Ok(self.child.try_wait()?.is_some())
     }
 
-    /// Prints a line for each case as it ends; an error says which failed.
+    /// Prints a line for each case as it ends; an error says which failed, or that nothing was heard for too long.
     pub(crate) fn finish(mut self) -> Result<()> {
-        let out = self.child.stdout.take().context("no output")?;
+        let lines = self.lines()?;
         let mut failed = Vec::new();
         let mut passed = 0;
-        for line in BufReader::new(out).lines() {
-            let line = line?;
+        loop {
+            let line = match lines.recv_timeout(SILENCE_LIMIT) {
+                Ok(line) => line?,
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.show_threads(&lines)?;
+                    bail!("{}: silent for {SILENCE_LIMIT:?} after {passed} cases", self.name);
+                }
+            };
             let Ok(result) = serde_json::from_str::<serde_json::Value>(&line) else {
                 say(&format!("{}: {line}", self.name));
                 continue;
@@ -128,6 +139,32 @@ impl Running {
             "{}: {status} after {passed} cases",
             self.name
         );
+        Ok(())
+    }
+
+    /// What the program prints, as it comes.
+    fn lines(&mut self) -> Result<Receiver<std::io::Result<String>>> {
+        let out = self.child.stdout.take().context("no output")?;
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines() {
+                if sender.send(line).is_err() {
+                    // Nobody listens any more: the program is about to be killed.
+                    return;
+                }
+            }
+        });
+        Ok(lines)
+    }
+
+    /// Where its threads are, of a program that hangs: a JVM says so when it is sent SIGQUIT.
+    fn show_threads(&self, lines: &Receiver<std::io::Result<String>>) -> Result<()> {
+        Command::new("kill")
+            .args(["-QUIT", &self.child.id().to_string()])
+            .status()?;
+        while let Ok(line) = lines.recv_timeout(Duration::from_secs(2)) {
+            say(&format!("{}: {}", self.name, line?));
+        }
         Ok(())
     }
 }

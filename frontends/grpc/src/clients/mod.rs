@@ -10,6 +10,7 @@
 
 mod asked;
 mod channel;
+mod ended;
 mod role;
 mod settings;
 mod table;

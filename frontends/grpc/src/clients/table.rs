@@ -8,6 +8,7 @@ use kourou_broker::Broker;
 use parking_lot::Mutex;
 
 use super::GrpcClient;
+use super::ended::Ended;
 use crate::caller::Caller;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -17,6 +18,7 @@ use crate::wire::v2::Code;
 #[derive(Debug)]
 pub(crate) struct Clients {
     by_id: Mutex<HashMap<Arc<str>, Arc<GrpcClient>>>,
+    ended: Mutex<Ended>,
     limits: Limits,
 }
 
@@ -24,6 +26,7 @@ impl Clients {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             by_id: Mutex::default(),
+            ended: Mutex::default(),
             limits,
         }
     }
@@ -65,7 +68,17 @@ impl Clients {
             .is_some_and(|client| client.is_connected())
     }
 
-    /// Forgets a client that says that it ends.
+    /// Whether this client has said that it ends, a moment ago.
+    pub(crate) fn has_ended(&self, client_id: &str) -> bool {
+        self.ended.lock().has(client_id, Instant::now())
+    }
+
+    /// A client says that it ends; it may be one that this life of the server has not met.
+    pub(crate) fn ends(&self, client_id: &str) {
+        self.ended.lock().note(client_id, Instant::now());
+    }
+
+    /// Forgets a client that has ended.
     pub(crate) fn leave(&self, client: &GrpcClient, broker: &Broker) {
         self.by_id.lock().remove(client.client_id());
         broker.channel_closed(client.channel_id());

@@ -31,7 +31,7 @@ impl Stream for CommandStream {
     }
 }
 
-/// Begins a stream. It ends when the client ends its half, or with the port.
+/// Begins a stream. It ends when the client ends its half or says anything after it has ended, or with the port.
 pub(crate) fn telemetry(port: &Arc<Port>, request: Request<Streaming<TelemetryCommand>>) -> CommandStream {
     let (commands, outgoing) = mpsc::channel(port.limits.commands_max);
     match Caller::of(&request) {
@@ -81,6 +81,10 @@ impl Reading {
             let Ok(Some(message)) = message else {
                 break;
             };
+            if self.port.clients.has_ended(&self.caller.client_id) {
+                tracing::debug!(client = %self.caller.client_id, "a stream of a client that has ended");
+                break;
+            }
             if let Some(Err(refusal)) = message
                 .command
                 .map(|command| self.hear(command, message.status.as_ref()))

@@ -30,6 +30,7 @@ pub(super) fn heartbeat(
 }
 
 pub(super) fn terminate(port: &Port, caller: &Caller) -> Result<NotifyClientTerminationResponse, Refusal> {
+    port.clients.ends(&caller.client_id);
     let client = port.clients.find(caller).ok_or_else(unknown)?;
     port.clients.leave(&client, &port.broker);
     port.renewals.abandon(port, &caller.client_id);

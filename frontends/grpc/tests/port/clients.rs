@@ -5,7 +5,8 @@ use std::time::Instant;
 use kourou_broker::client::ConsumeType;
 use kourou_grpc::wire::v2::{
     ClientType, Code, FilterExpression, FilterType, HeartbeatRequest, NotifyClientTerminationRequest,
-    Settings, Subscription, SubscriptionEntry, settings::PubSub,
+    Settings, Subscription, SubscriptionEntry, TelemetryCommand, settings::PubSub,
+    telemetry_command::Command,
 };
 
 use crate::support::{TIMEOUT, Telemetry, code, named, node, publishing};
@@ -94,6 +95,35 @@ async fn a_consumer_is_in_its_group_until_it_says_that_it_ends() {
     let answer = client.notify_client_termination(ends).await.unwrap().into_inner();
     assert_eq!(code(&answer.status), Code::Ok);
     assert!(node.broker.consumer_ids("g").is_empty());
+}
+
+/// A client for Java that is closed while it comes back from a lost connection opens a stream when it has ended, and waits for its end.
+#[tokio::test]
+async fn a_stream_of_a_client_that_has_ended_is_ended() {
+    let node = node().await;
+    let ends = NotifyClientTerminationRequest { group: named("g") };
+    let mut known = node.client("known").await;
+    let mut before = Telemetry::open(&mut known).await;
+    before.settle(subscribing("*", FilterType::Tag)).await.unwrap();
+    known.notify_client_termination(ends.clone()).await.unwrap();
+    // This life of the server has heard nothing else of the second.
+    let mut unknown = node.client("unknown").await;
+    unknown.notify_client_termination(ends).await.unwrap();
+
+    for client in [&mut known, &mut unknown] {
+        let mut after = Telemetry::open(client).await;
+        let settings = TelemetryCommand {
+            status: None,
+            command: Some(Command::Settings(subscribing("*", FilterType::Tag))),
+        };
+        after.say.send(settings).await.unwrap();
+        let heard = tokio::time::timeout(TIMEOUT, after.heard.message()).await;
+        assert_eq!(heard.unwrap().unwrap(), None);
+    }
+    assert!(node.broker.consumer_ids("g").is_empty());
+    let mut other = node.client("other").await;
+    let mut stays = Telemetry::open(&mut other).await;
+    stays.settle(subscribing("*", FilterType::Tag)).await.unwrap();
 }
 
 #[tokio::test]
