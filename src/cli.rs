@@ -1,12 +1,14 @@
 //! The command line: what there is to type. The flags of the server parts come from the table of settings.
 
 pub(crate) mod bench;
+pub(crate) mod store;
 
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use bench::Bench;
+use store::Store;
 
 use crate::config::address::HostPort;
 use crate::config::keys::{KEYS, Key, Parts};
@@ -53,6 +55,9 @@ pub(crate) enum Task {
     /// Measure a broker: rates, latencies, costs, and whether everything is there
     #[command(subcommand)]
     Bench(Bench),
+    /// A store that no broker has open: check it, look into it
+    #[command(subcommand)]
+    Store(Store),
     /// Print a completion script for a shell
     Completions {
         #[arg(value_enum)]

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Some(Task::Topic(topic)) => commands::topic(topic),
         Some(Task::Group(group)) => commands::group(group),
         Some(Task::Bench(bench)) => commands::bench(bench),
+        Some(Task::Store(store)) => return commands::store(&store),
         Some(Task::Completions { shell }) => completions(shell),
         Some(Task::Man { command }) => man(command.as_deref()),
     };

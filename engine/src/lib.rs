@@ -45,6 +45,7 @@ pub mod record;
 mod segment;
 mod shared;
 mod store;
+pub mod verify;
 mod view;
 mod watermark;
 

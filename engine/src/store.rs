@@ -18,7 +18,8 @@ use crate::limits::{SEGMENT_SIZE_BYTES_MAX, SEGMENT_SIZE_BYTES_MIN};
 
 const MAGIC: &[u8; 8] = b"KOUROUST";
 const VERSION: u32 = 1;
-const SIZE_BYTES: usize = 24;
+/// The identity file's.
+pub(crate) const SIZE_BYTES: usize = 24;
 /// Files that a new store's folder may already hold: what is left of a start that did not get to the identity file.
 const OURS: [&str; 2] = ["lock", "identity.new"];
 
@@ -43,7 +44,7 @@ impl Layout {
         self.root.join("lock")
     }
 
-    fn identity(&self) -> PathBuf {
+    pub(crate) fn identity(&self) -> PathBuf {
         self.root.join("identity")
     }
 }
@@ -73,8 +74,24 @@ pub(crate) fn lock(
     disk: &dyn Disk,
     layout: &Layout,
 ) -> Result<Box<dyn std::any::Any + Send + Sync>, OpenError> {
+    locked(disk, layout, disk.lock(&layout.lock()))
+}
+
+/// Keeps the store closed while somebody looks at it, until what is returned is dropped.
+pub(crate) fn hold(
+    disk: &dyn Disk,
+    layout: &Layout,
+) -> Result<Box<dyn std::any::Any + Send + Sync>, OpenError> {
+    locked(disk, layout, disk.hold(&layout.lock()))
+}
+
+fn locked(
+    disk: &dyn Disk,
+    layout: &Layout,
+    outcome: io::Result<Option<Box<dyn std::any::Any + Send + Sync>>>,
+) -> Result<Box<dyn std::any::Any + Send + Sync>, OpenError> {
     let path = layout.lock();
-    match disk.lock(&path) {
+    match outcome {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => {
             let pid = read_pid(disk, &path).unwrap_or_else(|_| "unknown".into());
@@ -96,6 +113,14 @@ fn read_pid(disk: &dyn Disk, path: &Path) -> io::Result<String> {
 
 /// Reads the store's identity, or makes a new store. Returns the segment size that holds for it.
 pub(crate) fn identify(disk: &dyn Disk, layout: &Layout, segment_size_bytes: u64) -> Result<u64, OpenError> {
+    match read_identity(disk, layout)? {
+        Some(segment_size_bytes) => Ok(segment_size_bytes),
+        None => create(disk, layout, segment_size_bytes),
+    }
+}
+
+/// Reads the store's identity: the segment size that holds for it; `None` if there is no such file.
+pub(crate) fn read_identity(disk: &dyn Disk, layout: &Layout) -> Result<Option<u64>, OpenError> {
     let path = layout.identity();
     match disk.open(&path, OpenMode::Read) {
         Ok(file) => {
@@ -104,7 +129,7 @@ pub(crate) fn identify(disk: &dyn Disk, layout: &Layout, segment_size_bytes: u64
                 let mut bytes = [0; SIZE_BYTES];
                 file.read_at(&mut bytes, 0)
                     .map_err(OpenError::io("read", &path))?;
-                return parse(&path, &bytes);
+                return parse(&path, &bytes).map(Some);
             }
             Err(OpenError::Corrupt {
                 file: path,
@@ -113,7 +138,7 @@ pub(crate) fn identify(disk: &dyn Disk, layout: &Layout, segment_size_bytes: u64
                 found: format!("{size} bytes"),
             })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(disk, layout, segment_size_bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OpenError::io("open", path)(error)),
     }
 }

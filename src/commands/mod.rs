@@ -1,4 +1,4 @@
-//! The commands that speak to a running cluster: kourou's or Apache's.
+//! The commands that speak to a running cluster, kourou's or Apache's; and those that look at a store that is closed.
 
 mod bench;
 mod cluster;
@@ -9,16 +9,19 @@ mod group_create;
 mod message;
 mod produce;
 mod reset;
+mod store;
 mod topic;
 mod when;
 
 use std::future::Future;
+use std::process::ExitCode;
 
 use anyhow::Context;
 
 pub(crate) use group::is_system as is_system_group;
 
 use crate::cli::bench::Bench;
+use crate::cli::store::Store;
 use crate::cli::{Consume, Find, Group, Produce, Topic};
 
 pub(crate) fn produce(produce: Produce) -> anyhow::Result<()> {
@@ -43,6 +46,10 @@ pub(crate) fn group(group: Group) -> anyhow::Result<()> {
 
 pub(crate) fn bench(bench: Bench) -> anyhow::Result<()> {
     bench::run(bench)
+}
+
+pub(crate) fn store(store: &Store) -> ExitCode {
+    store::run(store)
 }
 
 /// A command needs one thread; standard input is read on another.

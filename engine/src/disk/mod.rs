@@ -110,6 +110,16 @@ pub trait Disk: Debug + Send + Sync + 'static {
         Ok(Some(Box::new(())))
     }
 
+    /// Keeps the file at `path` from being taken with [`Disk::lock`] by anybody, without writing to it; `None` if somebody has it. Several
+    /// may do that at once. A file that is absent was never taken, and there is nothing to keep. It ends with what is returned.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn hold(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        let _only_ours = path;
+        Ok(Some(Box::new(())))
+    }
+
     /// A writer of commit-log groups, to be owned by one thread. See [`GroupWriter`].
     ///
     /// # Errors

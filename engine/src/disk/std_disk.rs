@@ -71,6 +71,10 @@ impl Disk for StdDisk {
         lock::lock(path)
     }
 
+    fn hold(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        lock::hold(path)
+    }
+
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let mut missing = Vec::new();
         let mut at = dir;

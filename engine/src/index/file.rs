@@ -28,7 +28,7 @@ use bytes::Bytes;
 
 use super::entry::{IndexEntry, Slot};
 use super::key_table::{self, KeyTable};
-use super::{Damaged, Frozen, QueueKey};
+use super::{Damaged, Frozen, KeyEntry, QueueKey};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::OpenError;
 use crate::fields::{Fields, Short};
@@ -145,6 +145,7 @@ pub(crate) struct Sealed {
     bytes: Bytes,
     names_at: usize,
     slots_at: usize,
+    keys_at: usize,
     keys: KeyTable,
     /// For each queue of the directory: not looked at, good, or bad.
     checked: Vec<AtomicU8>,
@@ -235,6 +236,7 @@ impl Sealed {
             bytes,
             names_at,
             slots_at,
+            keys_at,
             checked,
         })
     }
@@ -263,6 +265,37 @@ impl Sealed {
                 entry.base + entry.slot_count,
             ))
         })
+    }
+
+    /// Run number `at` of the directory as it is, for those who look at all of them; `None` behind the last one.
+    pub(crate) fn run_at(&self, at: usize) -> Option<RunAt<'_>> {
+        if at >= self.queue_count {
+            return None;
+        }
+        let entry = self.directory(at)?;
+        let slots_at = entry.first_slot.saturating_mul(Slot::SIZE_BYTES as u64);
+        Some(RunAt {
+            topic: self.topic(&entry),
+            queue_id: entry.queue_id,
+            base: entry.base,
+            first_slot: entry.first_slot,
+            slot_count: entry.slot_count,
+            directory_offset: (HEADER_SIZE_BYTES + at * DIRECTORY_ENTRY_SIZE_BYTES) as u64,
+            slots_offset: slots_at.saturating_add(self.slots_at as u64),
+            slots: self.slots_of(at, &entry).ok().map(|bytes| bytes.as_chunks().0),
+        })
+    }
+
+    /// How many entries the header speaks of.
+    pub(crate) fn entry_count(&self) -> u64 {
+        (self.keys_at.saturating_sub(self.slots_at) / Slot::SIZE_BYTES) as u64
+    }
+
+    /// Goes through all keys. An error says at which byte of the file the table is not what it should be, and what is wrong there.
+    pub(crate) fn all_keys(&self, see: &mut dyn FnMut(KeyEntry)) -> Result<(), (u64, &'static str)> {
+        self.keys
+            .all(see)
+            .map_err(|(at, what)| ((self.keys_at + at) as u64, what))
     }
 
     pub(crate) fn find(&self, key: QueueKey<'_>) -> Option<Found<'_>> {
@@ -305,11 +338,57 @@ impl Sealed {
         })
     }
 
+    /// A run's bytes, checked against their sum once in the life of the open file.
+    fn slots_of(&self, at: usize, entry: &DirectoryEntry) -> Result<&[u8], Damaged> {
+        let damaged = Damaged {
+            segment_start: self.segment_start,
+        };
+        let range = || {
+            let start = usize::try_from(entry.first_slot)
+                .ok()?
+                .checked_mul(Slot::SIZE_BYTES)?;
+            let size = usize::try_from(entry.slot_count)
+                .ok()?
+                .checked_mul(Slot::SIZE_BYTES)?;
+            let start = self.slots_at.checked_add(start)?;
+            self.bytes.get(start..start.checked_add(size)?)
+        };
+        let bytes = range().ok_or(damaged)?;
+        let checked = self.checked.get(at).ok_or(damaged)?;
+        // Relaxed is enough: the flag says something about bytes that never change.
+        match checked.load(Ordering::Relaxed) {
+            GOOD => Ok(bytes),
+            BAD => Err(damaged),
+            _ => {
+                let good = crc32fast::hash(bytes) == entry.run_crc;
+                checked.store(if good { GOOD } else { BAD }, Ordering::Relaxed);
+                if good { Ok(bytes) } else { Err(damaged) }
+            }
+        }
+    }
+
     fn topic(&self, entry: &DirectoryEntry) -> Option<&str> {
         let start = self.names_at + entry.name_offset as usize;
         let bytes = self.bytes.get(start..start + entry.topic_size as usize)?;
         std::str::from_utf8(bytes).ok()
     }
+}
+
+/// One queue's run, as the directory and the slots have it.
+#[derive(Debug)]
+pub(crate) struct RunAt<'a> {
+    /// `None` if that is no text, or not inside the names.
+    pub(crate) topic: Option<&'a str>,
+    pub(crate) queue_id: u32,
+    pub(crate) base: u64,
+    pub(crate) first_slot: u64,
+    pub(crate) slot_count: u64,
+    /// Where the file tells of it.
+    pub(crate) directory_offset: u64,
+    /// Where its slots begin in the file.
+    pub(crate) slots_offset: u64,
+    /// `None` if they do not match their checksum, or are not inside the file.
+    pub(crate) slots: Option<&'a [[u8; Slot::SIZE_BYTES]]>,
 }
 
 /// One queue's run in an index file.
@@ -330,7 +409,7 @@ impl Found<'_> {
     }
 
     pub(crate) fn copy(&self, from: u64, max_count: usize, out: &mut Vec<IndexEntry>) -> Result<(), Damaged> {
-        let slots = self.slots()?;
+        let slots = self.index.slots_of(self.at, &self.entry)?;
         let Some(skip) = from
             .checked_sub(self.entry.base)
             .and_then(|skip| usize::try_from(skip).ok())
@@ -347,35 +426,6 @@ impl Found<'_> {
                 .filter_map(|(slot, offset)| Some(Slot::decode(slot)?.at(offset))),
         );
         Ok(())
-    }
-
-    /// The run's bytes, checked against their sum once in the life of the open file.
-    fn slots(&self) -> Result<&[u8], Damaged> {
-        let damaged = Damaged {
-            segment_start: self.index.segment_start,
-        };
-        let range = || {
-            let start = usize::try_from(self.entry.first_slot)
-                .ok()?
-                .checked_mul(Slot::SIZE_BYTES)?;
-            let size = usize::try_from(self.entry.slot_count)
-                .ok()?
-                .checked_mul(Slot::SIZE_BYTES)?;
-            let start = self.index.slots_at.checked_add(start)?;
-            self.index.bytes.get(start..start.checked_add(size)?)
-        };
-        let bytes = range().ok_or(damaged)?;
-        let checked = self.index.checked.get(self.at).ok_or(damaged)?;
-        // Relaxed is enough: the flag says something about bytes that never change.
-        match checked.load(Ordering::Relaxed) {
-            GOOD => Ok(bytes),
-            BAD => Err(damaged),
-            _ => {
-                let good = crc32fast::hash(bytes) == self.entry.run_crc;
-                checked.store(if good { GOOD } else { BAD }, Ordering::Relaxed);
-                if good { Ok(bytes) } else { Err(damaged) }
-            }
-        }
     }
 }
 

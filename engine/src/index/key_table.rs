@@ -147,6 +147,37 @@ impl KeyTable {
         Ok(found)
     }
 
+    /// Goes through all entries. An error says at which byte of the table it is not what it should be, and what is wrong.
+    pub(super) fn all(&self, see: &mut dyn FnMut(KeyEntry)) -> Result<(), (usize, &'static str)> {
+        if self.entry_count == 0 {
+            return Ok(());
+        }
+        let fences_size = self.block_count() * ENTRY_SIZE_BYTES + CHECK_SIZE_BYTES;
+        let wrong_sum = "a part of the key table that does not match its checksum";
+        let fences = self.fences().map_err(|_| (0, wrong_sum))?;
+        let mut last = None;
+        for number in 0..self.block_count() {
+            let at = fences_size + number * BLOCK_SIZE_BYTES;
+            let block = self.block(number).map_err(|_| (at, wrong_sum))?;
+            if entry(block, 0) != entry(fences, number) {
+                return Err((
+                    number * ENTRY_SIZE_BYTES,
+                    "a block that does not begin as is said of it",
+                ));
+            }
+            let count = BLOCK_ENTRIES.min(self.entry_count - number * BLOCK_ENTRIES);
+            for place in 0..count {
+                let one = entry(block, place);
+                if one < last {
+                    return Err((at + place * ENTRY_SIZE_BYTES, "a key that is out of order"));
+                }
+                last = one;
+                one.into_iter().for_each(&mut *see);
+            }
+        }
+        Ok(())
+    }
+
     /// The entries of a hash, by number: `[from, to)`.
     fn range(&self, hash: u32) -> Result<(usize, usize), Damaged> {
         if self.entry_count == 0 {

@@ -10,6 +10,17 @@ use crate::segment::Segment;
 /// Read at a time. Larger records make the window larger, for themselves.
 const WINDOW_SIZE_BYTES: u64 = 1 << 20;
 
+/// Searched at a time where something is unreadable.
+const LITTLE_SIZE_BYTES: u64 = 512;
+
+/// Size and magic.
+const HEAD_SIZE_BYTES: u64 = 8;
+
+/// Whether bytes announce something.
+fn begins(bytes: &[u8]) -> bool {
+    matches!(peek_size(bytes), Peek::Message(_) | Peek::Blank(_)) || Mark::announced_by(bytes)
+}
+
 /// What lies at a position.
 #[derive(Debug)]
 pub(crate) enum Found<'a> {
@@ -61,6 +72,8 @@ pub(crate) struct Scanner<'a> {
     file_end: u64,
     window: Vec<u8>,
     window_start: u64,
+    /// Read at a time.
+    window_size_bytes: u64,
 }
 
 impl<'a> Scanner<'a> {
@@ -71,6 +84,7 @@ impl<'a> Scanner<'a> {
             file_end,
             window: Vec::new(),
             window_start: 0,
+            window_size_bytes: WINDOW_SIZE_BYTES,
         })
     }
 
@@ -133,12 +147,43 @@ impl<'a> Scanner<'a> {
         Ok(None)
     }
 
+    /// From now on no more is read than is asked for, so that what is unreadable costs little else. Whether that is something new.
+    pub(crate) fn read_little(&mut self) -> bool {
+        std::mem::replace(&mut self.window_size_bytes, LITTLE_SIZE_BYTES) != LITTLE_SIZE_BYTES
+    }
+
+    /// The first place behind `position`, and before `limit`, where a record, a mark or the segment's end is whole.
+    pub(crate) fn next_whole(
+        &mut self,
+        position: u64,
+        segment_end: u64,
+        limit: u64,
+    ) -> io::Result<Option<u64>> {
+        let limit = limit.min(self.file_end);
+        let mut heads = Vec::new();
+        let mut at = position + 1;
+        while at + HEAD_SIZE_BYTES <= limit {
+            let size = self.window_size_bytes.min(self.file_end - at);
+            let bytes = self.bytes(at, size)?;
+            let whole = bytes.len() - (HEAD_SIZE_BYTES as usize - 1);
+            heads.clear();
+            heads.extend((0..whole).filter(|start| begins(&bytes[*start..])));
+            for head in heads.iter().map(|head| at + *head as u64) {
+                if head < limit && !matches!(self.look(head, segment_end)?, Found::Nothing(_)) {
+                    return Ok(Some(head));
+                }
+            }
+            at += whole as u64;
+        }
+        Ok(None)
+    }
+
     /// The first whole group mark after `position`, if there is one.
     pub(crate) fn mark_after(&mut self, position: u64) -> io::Result<Option<u64>> {
         let magic = Mark::group_magic();
         let mut at = position + 1;
         while at + MARK_SIZE_BYTES <= self.file_end {
-            let size = WINDOW_SIZE_BYTES.min(self.file_end - at);
+            let size = self.window_size_bytes.min(self.file_end - at);
             let bytes = self.bytes(at, size)?;
             // A mark may begin in this window and end in the next, so the last bytes are looked at again.
             let whole = bytes.len() - (MARK_SIZE_BYTES as usize - 1);
@@ -159,7 +204,7 @@ impl<'a> Scanner<'a> {
         let mut end = from;
         let mut at = from;
         while at < to {
-            let size = WINDOW_SIZE_BYTES.min(to - at);
+            let size = self.window_size_bytes.min(to - at);
             let bytes = self.bytes(at, size)?;
             if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
                 end = at + last as u64 + 1;
@@ -174,7 +219,12 @@ impl<'a> Scanner<'a> {
         let end = (position + size).min(self.file_end);
         let window_end = self.window_start + self.window.len() as u64;
         if position < self.window_start || end > window_end {
-            let read = size.max(WINDOW_SIZE_BYTES).min(self.file_end - position);
+            let ahead = if self.window_size_bytes == LITTLE_SIZE_BYTES {
+                0
+            } else {
+                self.window_size_bytes
+            };
+            let read = size.max(ahead).min(self.file_end - position);
             self.window
                 .resize(usize::try_from(read).map_err(io::Error::other)?, 0);
             self.window_start = position;

@@ -68,6 +68,15 @@ pub(crate) enum Keys {
     },
 }
 
+/// One of the two files.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) path: PathBuf,
+    pub(crate) size_bytes: u64,
+    /// What it holds, or why that is no checkpoint, or why it cannot be read.
+    pub(crate) content: io::Result<Result<Checkpoint, String>>,
+}
+
 /// What is known of the two checkpoint files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Checkpoints {
@@ -290,6 +299,23 @@ impl Checkpoint {
     /// Where a checkpoint with this serial goes.
     pub(crate) fn path(&self, dir: &Path) -> PathBuf {
         dir.join(NAMES[usize::from(self.serial % 2 == 1)])
+    }
+
+    /// What is in the two files, as it is; nothing is changed. Those that are not there are left out.
+    pub(crate) fn look(disk: &dyn Disk, dir: &Path) -> Vec<Kept> {
+        let look = |name: &str| {
+            let path = dir.join(name);
+            let bytes = match read_all(disk, &path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+                bytes => bytes,
+            };
+            Some(Kept {
+                path,
+                size_bytes: bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+                content: bytes.map(|bytes| Self::decode(&bytes)),
+            })
+        };
+        NAMES.iter().filter_map(|name| look(name)).collect()
     }
 
     /// The checkpoints that check out, the newest one first. A damaged one is told in the log and passed over. The newest is durable when
