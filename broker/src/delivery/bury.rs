@@ -8,7 +8,7 @@ use kourou_engine::record::{EncodedRecord, RecordView};
 
 use super::end::{key, not_out};
 use super::table::{Delivery, GroupQueue, Overdue};
-use super::{DeliveryError, Handle};
+use super::{DeliveryError, Handle, inner};
 use crate::broker::Broker;
 use crate::name;
 use crate::topic::TopicConfig;
@@ -69,7 +69,9 @@ impl Broker {
         let Overdue { queue, delivery } = overdue;
         let entry = self.entry(&queue.topic, queue.queue_id, delivery.offset);
         let entry = entry.ok_or_else(|| not_out(handle))?;
-        Ok(self.engine.read(entry.position, entry.size_bytes)?)
+        let record = self.engine.read(entry.position, entry.size_bytes)?;
+        // Of a batch it is one message that is given up.
+        Ok(inner::at(record, delivery.offset))
     }
 
     fn bury_in(self: &Arc<Self>, handle: &Handle, overdue: Overdue, record: &[u8], topic: &str, done: Done) {

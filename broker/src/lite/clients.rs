@@ -1,10 +1,10 @@
 //! Clients that subscribe to lite topics: to which, which of those may have something, and who of them waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::Equivalent;
 
 /// A client's place in the table; never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,8 +37,8 @@ pub(super) struct Client {
     pub(super) name: ClientName,
     /// The topic whose lite topics it subscribes to.
     pub(super) parent: Arc<str>,
-    /// Its lite topics, and whether each is among those that are ready.
-    pub(super) subscribed: HashMap<Arc<str>, bool>,
+    /// Its lite topics, and whether each is among those that are ready. In an order, so that the same follows from the same.
+    pub(super) subscribed: BTreeMap<Arc<str>, bool>,
     /// Those that may have something, in the order in which they are looked at. Some may not be subscribed to any more.
     ready: VecDeque<Arc<str>>,
     pub(super) waiting: Vec<(u64, Wake)>,
@@ -60,7 +60,7 @@ impl Client {
         Self {
             name,
             parent,
-            subscribed: HashMap::new(),
+            subscribed: BTreeMap::new(),
             ready: VecDeque::new(),
             waiting: Vec::new(),
             heard_ms: now_ms,

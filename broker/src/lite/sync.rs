@@ -1,8 +1,8 @@
 //! Clients say which lite topics they subscribe to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hashbrown::HashSet;
 use kourou_engine::{AppendError, Boundary};
 
 use super::clients::{ClientKey, ClientName, ClientNo};
@@ -267,7 +267,7 @@ impl LiteTable {
             .filter(|client| *client.parent == *request.topic);
         let has = |name: &str| subscribed.is_some_and(|client| client.subscribed.contains_key(name));
         let count = subscribed.map_or(0, |client| client.subscribed.len());
-        let wanted: HashSet<&str> = request.lite_topics.iter().map(String::as_str).collect();
+        let wanted: BTreeSet<&str> = request.lite_topics.iter().map(String::as_str).collect();
         let mut difference = Difference::default();
         match request.action {
             SyncAction::Add => {
@@ -288,7 +288,7 @@ impl LiteTable {
                 let wanted = if request.action == SyncAction::All {
                     wanted
                 } else {
-                    HashSet::new()
+                    BTreeSet::new()
                 };
                 if let Some(client) = subscribed {
                     let left = client.subscribed.keys().filter(|name| !wanted.contains(&***name));

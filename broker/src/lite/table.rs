@@ -3,6 +3,7 @@
 //! What is durable in here changes in `apply_*` and [`LiteTable::stored`] alone, in the log's order. The rest (numbers that are
 //! reserved, what is ready, who waits) is of this life.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,8 +30,9 @@ pub(crate) struct LiteTable {
 
 #[derive(Default)]
 pub(super) struct Lites {
-    pub(super) parents: HashMap<Arc<str>, Parent>,
-    pub(super) clients: HashMap<ClientNo, Client>,
+    // These are gone through, in an order, so that the same follows from the same.
+    pub(super) parents: BTreeMap<Arc<str>, Parent>,
+    pub(super) clients: BTreeMap<ClientNo, Client>,
     pub(super) by_name: HashMap<ClientName, ClientNo>,
     next_client: u64,
     /// Numbers that are in use.

@@ -4,13 +4,14 @@
 //! holds. Between them are commits that wait for the next flush (`dirty`) and flushes whose record is not applied yet
 //! (`in_flight`). While there are any of those, `live` is ahead of the log and an applied record does not touch it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
-use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
 use crate::state::{Fields, Writer};
@@ -350,16 +351,16 @@ impl OffsetTable {
     /// The topics in which `group` has offsets.
     pub(crate) fn topics_of(&self, group: &str) -> Vec<Arc<str>> {
         let shard = self.shard(group).lock();
-        shard
-            .groups
-            .get(group)
-            .map(|topics| topics.keys().cloned().collect())
-            .unwrap_or_default()
+        let topics = shard.groups.get(group);
+        let mut found: Vec<Arc<str>> =
+            topics.map_or_else(Vec::new, |topics| topics.keys().cloned().collect());
+        found.sort_unstable();
+        found
     }
 
     /// The groups that have offsets in `topic`.
     pub(crate) fn groups_of(&self, topic: &str) -> Vec<Arc<str>> {
-        let mut found = HashSet::new();
+        let mut found = BTreeSet::new();
         for shard in &self.shards {
             let shard = shard.lock();
             let groups = shard

@@ -9,27 +9,45 @@ use kourou_broker::receive::{InlineSubscription, PullOutcome, PullRequest};
 use kourou_broker::transaction::Decision;
 use kourou_engine::record::RecordView;
 
-use crate::clients::{ClientKind, PullGroup, producer, timers, transactions};
+use crate::clients::lites::{self, LiteGroup};
+use crate::clients::{ClientKind, PullGroup, batches, metered, producer, timers, transactions, urgent};
 use crate::ledger::{Known, Ledger, MessageId, MessageKind, Recall, SCRATCH_TOPIC};
 use crate::linear;
+use crate::message;
 use crate::node::Node;
 use crate::promise::Promise;
 use crate::random::Random;
 use crate::scene::Scene;
 
 /// The topics that messages are sent to, with their queues.
-const TOPICS: [(&str, i32); 3] = [
+const TOPICS: [(&str, i32); 7] = [
     ("orders", producer::QUEUES),
     ("timers", timers::QUEUES),
     ("payments", transactions::QUEUES),
+    (batches::TOPIC, batches::QUEUES),
+    (batches::INNER_TOPIC, 1),
+    ("urgent", urgent::QUEUES),
+    (metered::TOPIC, 1),
 ];
 
-/// The groups that pop, with what they pop.
-const POPPING: [(&str, &str); 4] = [
-    ("pop-orders", "orders"),
-    ("pop-timers", "timers"),
-    ("pop-payments", "payments"),
-    ("pop-in-order", "orders"),
+/// The groups that pop and must get everything, with what they pop and who they are.
+const POPPING: [(&str, &str, ClientKind); 7] = [
+    ("pop-orders", "orders", ClientKind::Popper),
+    ("pop-timers", "timers", ClientKind::Popper),
+    ("pop-payments", "payments", ClientKind::Popper),
+    ("pop-in-order", "orders", ClientKind::Popper),
+    ("pop-batches", batches::INNER_TOPIC, ClientKind::Batches),
+    ("pop-urgent", "urgent", ClientKind::Urgent),
+    (LiteGroup::Answerers.name(), lites::TOPIC, ClientKind::Lites),
+];
+
+/// Groups whose dead letters are counted, with how often a message is tried again; none if it is never given up for that.
+const BURYING: [(&str, u32); 5] = [
+    ("pop-orders", 3),
+    ("pop-payments", 4),
+    ("pop-batches", 3),
+    ("pop-urgent", 3),
+    (LiteGroup::Answerers.name(), 1_000),
 ];
 
 /// What of the queues is not consumed yet by groups that are there; `None` if all is.
@@ -43,6 +61,8 @@ pub(crate) fn unconsumed(
         (ClientKind::Puller, PullGroup::Tagged),
         (ClientKind::Puller, PullGroup::Sql),
         (ClientKind::Orderly, PullGroup::Orderly),
+        (ClientKind::Batches, PullGroup::Batches),
+        (ClientKind::Metered, PullGroup::Metered),
     ];
     for (kind, group) in pulling {
         if !has(kind) {
@@ -63,10 +83,10 @@ pub(crate) fn unconsumed(
             }
         }
     }
-    if !has(ClientKind::Popper) {
-        return None;
-    }
-    for (group, topic) in POPPING {
+    for (group, topic, kind) in POPPING {
+        if !has(kind) {
+            continue;
+        }
         let placed = ledger
             .messages()
             .iter()
@@ -91,14 +111,14 @@ fn is_kept(broker: &Arc<Broker>, known: &Known) -> bool {
     places.any(|place| place.offset >= broker.min_offset(&place.topic, place.queue_id))
 }
 
-fn is_dead(broker: &Arc<Broker>, group: &str, id: MessageId) -> bool {
+pub(crate) fn is_dead(broker: &Arc<Broker>, group: &str, id: MessageId) -> bool {
     read_queue(broker, &format!("%DLQ%{group}"), 0)
         .iter()
         .any(|record| id_in(record) == Some(id))
 }
 
 fn id_in(record: &Bytes) -> Option<MessageId> {
-    crate::message::id_of(RecordView::parse(record).ok()?.body())
+    message::id_of(RecordView::parse(record).ok()?.body())
 }
 
 /// All records of a queue.
@@ -126,6 +146,21 @@ fn read_queue(broker: &Arc<Broker>, topic: &str, queue_id: u32) -> Vec<Bytes> {
         offset = found.place.next_offset as i64;
         records.extend(found.records);
     }
+}
+
+/// All records of a queue, as they are stored: without the broker's rules for who may have them.
+fn read_stored(broker: &Arc<Broker>, topic: &str, queue_id: u32) -> Vec<Bytes> {
+    let (min, max) = (
+        broker.min_offset(topic, queue_id),
+        broker.max_offset(topic, queue_id),
+    );
+    let mut entries = Vec::new();
+    let engine = broker.engine();
+    engine.entries(topic, queue_id, min, (max - min) as usize, &mut entries);
+    let records = entries
+        .iter()
+        .map(|entry| engine.read(entry.position, entry.size_bytes));
+    records.map_while(Result::ok).collect()
 }
 
 /// Reads and compares. Whether the history of the watched queue was checked.
@@ -156,9 +191,16 @@ pub(crate) fn audit(node: &mut Node, scene: &mut Scene, random: &mut Random) -> 
             queue(&broker, &mut scene.ledger, topic, queue_id);
         }
     }
+    for lite in 0..lites::LITES {
+        lite_topic(&broker, &mut scene.ledger, lite);
+    }
+    for (group, retry_times_max) in BURYING {
+        dead_letters(&broker, &mut scene.ledger, group, retry_times_max);
+    }
+    scene.ledger.check_batches();
     let messages: Vec<MessageId> = (0..scene.ledger.messages().len() as MessageId).collect();
     for id in messages {
-        message(&mut scene.ledger, id);
+        check_message(&mut scene.ledger, id);
     }
     order(&mut scene.ledger);
     consumed(&broker, &mut scene.ledger);
@@ -171,7 +213,12 @@ fn queue(broker: &Arc<Broker>, ledger: &mut Ledger, topic: &str, queue_id: u32) 
         broker.min_offset(topic, queue_id),
         broker.max_offset(topic, queue_id),
     );
-    let records = read_queue(broker, topic, queue_id);
+    // Its quota is for others.
+    let records = if topic == metered::TOPIC {
+        read_stored(broker, topic, queue_id)
+    } else {
+        read_queue(broker, topic, queue_id)
+    };
     let mut expected = min;
     for record in &records {
         let Ok(view) = RecordView::parse(record) else {
@@ -187,8 +234,13 @@ fn queue(broker: &Arc<Broker>, ledger: &mut Ledger, topic: &str, queue_id: u32) 
             );
             return ledger.broken(Promise::OrderOfQueues, what);
         }
-        expected += 1;
-        if ledger.seen(&view).is_none() {
+        expected += u64::from(view.offsets());
+        let is_known = if view.is_batch() {
+            !ledger.seen_batch(&view).is_empty()
+        } else {
+            ledger.seen(&view).is_some()
+        };
+        if !is_known {
             return;
         }
     }
@@ -199,8 +251,67 @@ fn queue(broker: &Arc<Broker>, ledger: &mut Ledger, topic: &str, queue_id: u32) 
     }
 }
 
+/// A lite topic is a queue like others.
+fn lite_topic(broker: &Arc<Broker>, ledger: &mut Ledger, lite: u32) {
+    let name = message::lite_name(lite);
+    let Some(queue_id) = broker.lite_queue(lites::TOPIC, &name) else {
+        return;
+    };
+    let (min, max) = (
+        broker.min_offset(lites::TOPIC, queue_id),
+        broker.max_offset(lites::TOPIC, queue_id),
+    );
+    let records = read_stored(broker, lites::TOPIC, queue_id);
+    if records.len() as u64 != max - min {
+        let what = format!(
+            "{name} goes from {min} to {max}, and has {} messages",
+            records.len()
+        );
+        return ledger.broken(Promise::AcknowledgedIsDurable, what);
+    }
+    for record in records {
+        let Ok(view) = RecordView::parse(&record) else {
+            return ledger.broken(
+                Promise::NothingWrongIsServed,
+                format!("{name} holds what is no record"),
+            );
+        };
+        if view.property("__LITE_TOPIC") != Some(&name) || ledger.seen(&view).is_none() {
+            let what = format!("{name} holds a message of {:?}", view.property("__LITE_TOPIC"));
+            return ledger.broken(Promise::LiteTopics, what);
+        }
+    }
+}
+
+/// What a group gave up is among its dead letters.
+fn dead_letters(broker: &Arc<Broker>, ledger: &mut Ledger, group: &str, retry_times_max: u32) {
+    let topic = format!("%DLQ%{group}");
+    // Some may have expired.
+    if broker.min_offset(&topic, 0) > 0 {
+        return;
+    }
+    let mut dead = Vec::new();
+    for record in read_queue(broker, &topic, 0) {
+        let Ok(view) = RecordView::parse(&record) else {
+            return ledger.broken(
+                Promise::NothingWrongIsServed,
+                format!("{topic} holds what is no record"),
+            );
+        };
+        let Some(id) = ledger.seen(&view) else { return };
+        if let MessageKind::Lite { lite, .. } = ledger.message(id).content.kind
+            && view.property("__LITE_TOPIC") != Some(&message::lite_name(lite))
+        {
+            let what = format!("message {id} is among the dead letters without its lite topic");
+            return ledger.broken(Promise::DeadLetters, what);
+        }
+        dead.push(id);
+    }
+    ledger.check_dead(group, &dead, retry_times_max);
+}
+
 /// What was said of a message is so.
-fn message(ledger: &mut Ledger, id: MessageId) {
+fn check_message(ledger: &mut Ledger, id: MessageId) {
     let known = ledger.message(id).clone();
     let count = known.places.len();
     if known.content.topic == SCRATCH_TOPIC {
@@ -213,8 +324,6 @@ fn message(ledger: &mut Ledger, id: MessageId) {
         .as_ref()
         .is_some_and(|stored| stored.position >= ledger.expired_below);
     let broken: Option<(Promise, &str)> = match known.content.kind {
-        MessageKind::Plain | MessageKind::Ordered { .. } => (is_stored && count == 0)
-            .then_some((Promise::AcknowledgedIsDurable, "was acknowledged and is nowhere")),
         MessageKind::Timer { .. } | MessageKind::Level(_) => match known.recall {
             Recall::No if is_stored && count == 0 && !has_expired => {
                 Some((Promise::Timers, "was acknowledged, is due, and was not delivered"))
@@ -233,6 +342,8 @@ fn message(ledger: &mut Ledger, id: MessageId) {
             }
             _ => None,
         },
+        _ => (is_stored && count == 0)
+            .then_some((Promise::AcknowledgedIsDurable, "was acknowledged and is nowhere")),
     };
     if let Some((promise, what)) = broken {
         ledger.broken(promise, format!("message {id} {what}: {known:?}"));
@@ -241,13 +352,18 @@ fn message(ledger: &mut Ledger, id: MessageId) {
 
 type Sent = (u64, u32, MessageId);
 
+/// Lite topics have lanes of their own.
+const LITE_LANES: usize = 1_000;
+
 /// What a producer sends one after the other lies so.
 fn order(ledger: &mut Ledger) {
     // By producer and queue: offset, number, message.
     let mut lanes: BTreeMap<(usize, u32), Vec<Sent>> = BTreeMap::new();
     for known in ledger.messages() {
-        let MessageKind::Ordered { producer, sequence } = known.content.kind else {
-            continue;
+        let (producer, sequence) = match known.content.kind {
+            MessageKind::Ordered { producer, sequence } => (producer, sequence),
+            MessageKind::Lite { lite, sequence } => (LITE_LANES + lite as usize, sequence),
+            _ => continue,
         };
         // A retry that came too late may lie behind others.
         if known.forgotten {
@@ -277,6 +393,8 @@ fn consumed(broker: &Arc<Broker>, ledger: &mut Ledger) {
         PullGroup::Tagged,
         PullGroup::Sql,
         PullGroup::Orderly,
+        PullGroup::Batches,
+        PullGroup::Metered,
     ] {
         // Groups that did not take part have received nothing.
         let took_part = ledger

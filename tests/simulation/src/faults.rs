@@ -4,7 +4,7 @@ use kourou_engine::disk::sim::Tear;
 
 use crate::coverage::{Coverage, Going};
 use crate::random::Random;
-use crate::wire::ClientId;
+use crate::wire::{ClientId, Kind};
 
 /// Kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,8 +80,14 @@ pub struct Fault {
     pub random: u64,
 }
 
-/// The faults of one run, each with its time.
-pub fn plan(random: &mut Random, allowed: &[FaultKind], busy_ms: i64, clients: usize) -> Vec<(i64, Fault)> {
+/// The faults of one run, each with its time. None waits for a request that is `never` made.
+pub fn plan(
+    random: &mut Random,
+    allowed: &[FaultKind],
+    never: &[Kind],
+    busy_ms: i64,
+    clients: usize,
+) -> Vec<(i64, Fault)> {
     // Not everything in every run: rare combinations need the others to be away.
     let chosen: Vec<FaultKind> = FaultKind::ALL
         .into_iter()
@@ -93,13 +99,13 @@ pub fn plan(random: &mut Random, allowed: &[FaultKind], busy_ms: i64, clients: u
     }
     let count = random.between(1, 14);
     let mut faults: Vec<(i64, Fault)> = (0..count)
-        .map(|_| (random.between(1, busy_ms), fault(random, &chosen, clients)))
+        .map(|_| (random.between(1, busy_ms), fault(random, &chosen, never, clients)))
         .collect();
     faults.sort_by_key(|(at_ms, _)| *at_ms);
     faults
 }
 
-fn fault(random: &mut Random, chosen: &[FaultKind], clients: usize) -> Fault {
+fn fault(random: &mut Random, chosen: &[FaultKind], never: &[Kind], clients: usize) -> Fault {
     let kind = *random.pick(chosen);
     let lasts_ms = match kind {
         FaultKind::Stall => random.between(100, 6_000),
@@ -122,7 +128,8 @@ fn fault(random: &mut Random, chosen: &[FaultKind], clients: usize) -> Fault {
         _ => Tear::Random(random.bits()),
     };
     // Half of them wait for what they would rarely meet by themselves.
-    let aims = Coverage::columns(kind);
+    let is_met = |going: &Going| !matches!(going, Going::Asked(kind) if never.contains(kind));
+    let aims: Vec<Going> = Coverage::columns(kind).into_iter().filter(is_met).collect();
     let aim = random.once_in(2).then(|| *random.pick(&aims));
     Fault {
         kind,

@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 
 mod audit;
+mod batch;
 pub mod clients;
 pub mod clock;
 pub mod coverage;

@@ -8,7 +8,7 @@ use todc_utils::linearizability::WGLChecker;
 use todc_utils::linearizability::history::{Action, History};
 use todc_utils::specifications::Specification;
 
-use crate::ledger::{Ledger, MessageId, MessageKind};
+use crate::ledger::{Ledger, MessageId};
 use crate::wire::{Reply, Request, RequestId};
 
 /// The queue that is watched.
@@ -96,7 +96,7 @@ impl Linear {
         match request {
             Request::Send(message) => {
                 let content = &ledger.message(*message).content;
-                let is_plain = matches!(content.kind, MessageKind::Plain | MessageKind::Ordered { .. });
+                let is_plain = !content.kind.waits();
                 // Below 0 the broker chooses; it may choose this one.
                 if content.topic != TOPIC || content.queue_id > QUEUE_ID || !is_plain {
                     return;

@@ -30,9 +30,77 @@ pub enum MessageKind {
     Level(i32),
     /// It is one half of a transaction.
     Half {
-        /// What its producer will say; `None` if it never says anything.
+        /// What its producer will say; `None` if it says nothing, unless the transaction is resumed.
         decision: Option<Decision>,
     },
+    /// It is sent together with others.
+    Batched {
+        /// The first of them.
+        first: MessageId,
+        /// Which of them it is.
+        at: u32,
+        /// How many there are.
+        of: u32,
+    },
+    /// It belongs to a lite topic, whose messages are sent one after the other.
+    Lite {
+        /// Which.
+        lite: u32,
+        /// The message's number there.
+        sequence: u32,
+    },
+    /// It has a priority.
+    Urgent {
+        /// Which: the higher the more urgent.
+        priority: u32,
+    },
+    /// It asks for a reply.
+    Question {
+        /// Who waits for that.
+        requester: usize,
+    },
+    /// It is the reply to another.
+    Reply {
+        /// To which.
+        question: MessageId,
+        /// Who waits for it.
+        requester: usize,
+    },
+    /// It is none that may be sent to its topic.
+    Misfit(Misfit),
+}
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    /// Its topic is for messages of another type.
+    Type,
+    /// It names a lite topic by what is no name.
+    LiteName,
+    /// It is in a batch that is none.
+    Batch,
+}
+
+impl MessageKind {
+    /// Whether it is for something else than for its topic's queue at once.
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Timer { .. } | Self::Level(_) | Self::Half { .. })
+    }
+
+    /// Whether the broker is to refuse it.
+    pub fn is_misfit(self) -> bool {
+        matches!(self, Self::Misfit(_))
+    }
+}
+
+/// The name of a lite topic, by its number.
+pub(crate) fn lite_name(lite: u32) -> String {
+    format!("session-{lite}")
+}
+
+/// What a client that waits for replies is called.
+pub(crate) fn requester_name(requester: usize) -> String {
+    format!("requester-{requester}")
 }
 
 /// What is in a message.
@@ -93,7 +161,23 @@ impl Content {
         push("TAGS", self.tag);
         push("weight", &self.weight().to_string());
         match self.kind {
-            MessageKind::Plain | MessageKind::Ordered { .. } => {}
+            MessageKind::Plain
+            | MessageKind::Ordered { .. }
+            | MessageKind::Batched { .. }
+            | MessageKind::Misfit(Misfit::Type | Misfit::Batch) => {}
+            MessageKind::Lite { lite, .. } => push("__LITE_TOPIC", &lite_name(lite)),
+            MessageKind::Misfit(Misfit::LiteName) => push("__LITE_TOPIC", "no name"),
+            MessageKind::Urgent { priority } => push("_SYS_MSG_PRIORITY_", &priority.to_string()),
+            MessageKind::Question { requester } => {
+                push("CORRELATION_ID", &self.id.to_string());
+                push("REPLY_TO_CLIENT", &requester_name(requester));
+                push("TTL", "3000");
+            }
+            MessageKind::Reply { question, requester } => {
+                push("CORRELATION_ID", &question.to_string());
+                push("REPLY_TO_CLIENT", &requester_name(requester));
+                push("MSG_TYPE", "reply");
+            }
             MessageKind::Timer { due_ms } => push("TIMER_DELIVER_MS", &due_ms.to_string()),
             MessageKind::Level(level) => push("DELAY", &level.to_string()),
             MessageKind::Half { .. } => {

@@ -27,6 +27,21 @@ pub enum Promise {
     Deliveries,
     /// One member at a time has a queue that is consumed in order.
     Locks,
+    /// A batch is stored as a whole and in one piece, or not at all.
+    Batches,
+    /// Of a lite topic a group is given nothing while something before it is not done with, and clients are given only what they
+    /// subscribe to.
+    LiteTopics,
+    /// A message is where its priority belongs, and whoever receives by priority gets the most urgent first.
+    Priorities,
+    /// What was given up is among the dead letters, once.
+    DeadLetters,
+    /// What is refused is refused for what it is, or for a limit that was reached; nothing else is taken.
+    Refusals,
+    /// A client that waits for a reply has it if the one who replies is told so.
+    Replies,
+    /// Whoever is there is a member, and nobody else; queues are shared out among the members as was set.
+    Members,
     /// A start reads a bounded part of the log.
     BoundedRestart,
     /// Whatever was acknowledged is received by every group, and everything comes to an end.

@@ -4,15 +4,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use kourou_broker::group::GroupConfig;
-use kourou_broker::topic::TopicConfig;
+use kourou_broker::topic::{AttributeChanges, TopicConfig};
 
 use crate::audit;
-use crate::clients::{self, Actor, ClientKind, producer, timers, transactions};
+use crate::clients::lites::{self, LiteGroup};
+use crate::clients::{self, Actor, ClientKind, batches, metered, producer, timers, transactions, urgent};
 use crate::clock::SimClock;
 use crate::coverage::{Coverage, Going};
 use crate::faults::{self, Fault, FaultKind};
 use crate::history::History;
-use crate::ledger::SCRATCH_TOPIC;
+use crate::ledger::{SCRATCH_TOPIC, quotas};
 use crate::node::Node;
 use crate::promise::{Promise, Violation};
 use crate::random::Random;
@@ -104,14 +105,18 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64, plan: &Plan) -> Self {
         let clock = Arc::new(SimClock::default());
-        let actors = clients::all(seed, &plan.clients);
+        let cast = clients::cast(seed, &plan.clients);
+        let actors = clients::all(seed, &cast);
         let history = History::new(plan.tells);
         let mut scene = Scene::new(seed, clock.clone(), actors.len(), history);
-        let node = Node::new(seed, clock);
+        let node = Node::new(seed, clock, &cast);
         scene.ledger.window_ms = node.window_ms();
+        scene.ledger.groups.lets_go = node.lets_go();
+        scene.ledger.lites.expire = seed.is_multiple_of(2);
         let mut random = Random::new(seed, "plan");
         let busy_ms = random.between(5_000, BUSY_MS_MAX).min(plan.busy_ms_max);
-        let planned = faults::plan(&mut random, &plan.faults, busy_ms, actors.len());
+        let never = clients::never_asked(&cast);
+        let planned = faults::plan(&mut random, &plan.faults, &never, busy_ms, actors.len());
         for (at_ms, fault) in planned.into_iter().take(plan.faults_max) {
             scene.schedule.at(at_ms, Event::Fault(fault));
         }
@@ -162,9 +167,35 @@ impl Simulation {
             ("timers", timers::QUEUES),
             ("payments", transactions::QUEUES),
             (SCRATCH_TOPIC, 1),
+            (batches::TOPIC, batches::QUEUES),
         ];
         for (topic, queues) in topics {
             broker.put_topic(TopicConfig::new(topic, queues as u32), |_| {});
+        }
+        // In some runs lite topics end when nobody sends to them for a minute.
+        let sessions = if self.scene.ledger.lites.expire {
+            "+message.type=LITE,+lite.topic.expiration=1"
+        } else {
+            "+message.type=LITE"
+        };
+        let metered = format!(
+            "+quota.send.messages={},+quota.pull.messages={}",
+            quotas::SEND_PER_S,
+            quotas::PULL_PER_S
+        );
+        let special = [
+            (metered::TOPIC, 1, &*metered),
+            (batches::INNER_TOPIC, 1, "+queue.type=BatchCQ"),
+            ("urgent", urgent::QUEUES, "+message.type=PRIORITY"),
+            (lites::TOPIC, 1, sessions),
+        ];
+        for (topic, queues, attributes) in special {
+            match AttributeChanges::parse(attributes) {
+                Ok(changes) => {
+                    broker.put_topic_with(TopicConfig::new(topic, queues as u32), &changes, |_| {})
+                }
+                Err(error) => return self.scene.ledger.broken(Promise::Refusals, error.to_string()),
+            }
         }
         let groups = [
             ("pull-shared", 3),
@@ -177,10 +208,24 @@ impl Simulation {
             ("pop-payments", 4),
             // In order nothing is given up here.
             ("pop-in-order", 1_000),
+            ("pull-metered", 3),
+            (metered::GROUP, 3),
+            ("pull-batches", 3),
+            ("pop-batches", 3),
+            ("pop-urgent", 3),
+            (LiteGroup::Answerers.name(), 1_000),
+            (LiteGroup::Owners.name(), 1_000),
         ];
         for (group, retry_times_max) in groups {
+            let attributes = LiteGroup::named(group).map_or([].as_slice(), LiteGroup::attributes);
+            let attributes = attributes
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let quota = (group == metered::GROUP)
+                .then(|| ("quota.send.messages".to_owned(), quotas::CLIENT_PER_S.to_string()));
             let config = GroupConfig {
                 retry_times_max,
+                attributes: attributes.chain(quota).collect(),
                 ..GroupConfig::new(group)
             };
             broker.put_group(&config, |_| {});
@@ -336,8 +381,8 @@ impl Simulation {
         if transactions > 0 && has_producers {
             return Some(format!("{transactions} transactions are pending"));
         }
-        let has_poppers = self.has(ClientKind::Popper);
-        if has_poppers && broker.deliveries() > 0 {
+        // Only those who take part have been given any.
+        if broker.deliveries() > 0 {
             return Some(format!("{} messages are out", broker.deliveries()));
         }
         audit::unconsumed(broker, ledger, |kind| self.has(kind))

@@ -11,6 +11,7 @@ use kourou_broker::send::SendRequest;
 use kourou_broker::topic::TopicConfig;
 use kourou_broker::{Broker, BrokerOptions, QueueKey};
 use kourou_engine::disk::sim::{Harm, Op, SimDisk, Survivors};
+use kourou_engine::record::RecordView;
 use kourou_engine::{OpenError, Options, Threads};
 use kourou_simulation::clock::SimClock;
 use parking_lot::Mutex;
@@ -177,6 +178,94 @@ fn a_write_that_fails_during_the_close_makes_it_no_clean_one() {
     let broker = open(&disk.after_power_cut(Survivors::None));
     assert_eq!(broker.max_offset("orders", 0), end);
     assert!(broker.engine().recovery().replayed_records > 0);
+}
+
+#[test]
+fn a_message_of_a_batch_that_is_given_up_is_the_only_one_among_the_dead_letters() {
+    let (broker, _clock) = broker();
+    let mut config = TopicConfig::new("whole", 1);
+    config
+        .attributes
+        .insert("queue.type".to_owned(), "BatchCQ".to_owned());
+    wait::<Result<_, _>>(&broker, |done| broker.put_topic(config, done)).unwrap();
+    let mut body = Vec::new();
+    for number in 0..3_u8 {
+        // Sizes, magic, checksum and flag; the body of one byte; no properties.
+        body.extend_from_slice(&[
+            0,
+            0,
+            0,
+            23,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            1,
+            b'0' + number,
+            0,
+            0,
+        ]);
+    }
+    let batch = SendRequest {
+        is_batch: true,
+        properties: b"UNIQ_KEY\x01batch\x02".as_slice().into(),
+        body: body.into(),
+        ..request("whole", b"")
+    };
+    wait::<Result<_, _>>(&broker, |done| broker.send(batch, done)).unwrap();
+    let pop = PopRequest {
+        group: "g".into(),
+        topic: "whole".into(),
+        queue_id: 0,
+        messages_max: 32,
+        invisible_ms: 1_000,
+        start: PopStart::Min,
+        subscription: InlineSubscription::default(),
+        ordered: false,
+        attempt_id: "".into(),
+    };
+    let PopStep::Taken(taken) = broker.begin_pop(&pop, Reading::Disk).unwrap() else {
+        panic!("there are three")
+    };
+    let popped: Popped = wait::<Result<_, _>>(&broker, |done| taken.store(done)).unwrap();
+    let second = Handle {
+        group: "g".into(),
+        topic: "whole".into(),
+        queue_id: 0,
+        offset: popped.queues[0].messages[1].offset as i64,
+        pop_ms: popped.pop_ms,
+        invisible_ms: popped.invisible_ms,
+        ordered: false,
+    };
+    // Once to make the topic of the dead letters.
+    let buried = Arc::new(Mutex::new(None));
+    let teller = buried.clone();
+    broker.bury(&second, None, move |outcome| *teller.lock() = Some(outcome));
+    while broker.engine().in_flight_bytes() > 0 {
+        broker.engine().pump();
+    }
+    buried.lock().take().unwrap().unwrap();
+    assert_eq!(broker.max_offset("%DLQ%g", 0), 1);
+    let mut entries = Vec::new();
+    broker.engine().entries("%DLQ%g", 0, 0, 8, &mut entries);
+    let dead = broker
+        .engine()
+        .read(entries[0].position, entries[0].size_bytes)
+        .unwrap();
+    let dead = RecordView::parse(&dead).unwrap();
+    assert!(!dead.is_batch());
+    assert_eq!(dead.body(), b"1");
 }
 
 fn request(topic: &'static str, body: &[u8]) -> SendRequest<'static> {

@@ -1,13 +1,20 @@
 //! The clients: what people's programs do, their retries and their deaths included.
 
 mod admin;
+pub mod batches;
+pub(crate) mod keeper;
+pub(crate) mod lites;
+pub(crate) mod metered;
 mod popper;
 pub mod producer;
 mod puller;
 mod reader;
+mod resumer;
 mod sends;
 pub mod timers;
 pub mod transactions;
+pub mod urgent;
+mod verdicts;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,8 +23,9 @@ use crate::ledger::Ledger;
 use crate::random::Random;
 use crate::scene::{Phase, Scene};
 use crate::schedule::Event;
-use crate::wire::{ClientId, Reply, Request, RequestId, Told};
+use crate::wire::{ClientId, Kind, Reply, Request, RequestId, Told};
 
+use lites::LiteGroup;
 pub use puller::PullGroup;
 
 /// The group of those who send transactions.
@@ -39,11 +47,17 @@ pub enum ClientKind {
     Popper,
     Reader,
     Admin,
+    Batches,
+    Lites,
+    Urgent,
+    Metered,
+    Keeper,
+    Resumer,
 }
 
 impl ClientKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Producer,
         Self::Timers,
         Self::Transactions,
@@ -52,7 +66,32 @@ impl ClientKind {
         Self::Popper,
         Self::Reader,
         Self::Admin,
+        Self::Batches,
+        Self::Lites,
+        Self::Urgent,
+        Self::Metered,
+        Self::Keeper,
+        Self::Resumer,
     ];
+
+    /// Those that take part in a share of the runs: in how many of ten.
+    fn share(self) -> u64 {
+        match self {
+            Self::Batches | Self::Urgent | Self::Metered | Self::Keeper | Self::Resumer => 3,
+            Self::Lites => 4,
+            _ => 10,
+        }
+    }
+
+    /// Requests that nobody else makes.
+    fn asks_alone(self) -> &'static [Kind] {
+        match self {
+            Self::Batches => &[Kind::Batch],
+            Self::Lites => &[Kind::Lite, Kind::Bury],
+            Self::Urgent => &[Kind::Bury],
+            _ => &[],
+        }
+    }
 
     /// Its name on the command line.
     pub fn name(self) -> String {
@@ -196,10 +235,30 @@ impl Actor {
     }
 }
 
-/// The clients of a run, of the kinds that are wanted.
+/// Who takes part in a run, of the kinds that are wanted.
+pub fn cast(seed: u64, wanted: &[ClientKind]) -> Vec<ClientKind> {
+    let mut random = Random::new(seed, "cast");
+    let takes_part = |kind: &ClientKind| random.below(10) < kind.share();
+    let cast: Vec<ClientKind> = ClientKind::ALL.into_iter().filter(takes_part).collect();
+    cast.into_iter().filter(|kind| wanted.contains(kind)).collect()
+}
+
+/// Kinds of requests that nobody of a cast makes.
+pub fn never_asked(cast: &[ClientKind]) -> Vec<Kind> {
+    let alone = |kinds: &[ClientKind]| -> BTreeSet<Kind> {
+        kinds.iter().flat_map(|kind| kind.asks_alone()).copied().collect()
+    };
+    alone(&ClientKind::ALL)
+        .difference(&alone(cast))
+        .copied()
+        .collect()
+}
+
+/// The clients of a run, of these kinds.
 pub fn all(seed: u64, wanted: &[ClientKind]) -> Vec<Actor> {
     let pull = |group| -> Box<dyn Client> { Box::new(puller::Puller::new(group, 0)) };
     let other = |group| -> Box<dyn Client> { Box::new(puller::Puller::new(group, 1)) };
+    let lite = |group| -> Box<dyn Client> { Box::new(lites::LiteMember::new(group)) };
     let cast: Vec<(ClientKind, Box<dyn Client>)> = vec![
         (ClientKind::Producer, Box::new(producer::Producer::new(0, false))),
         (ClientKind::Producer, Box::new(producer::Producer::new(1, true))),
@@ -246,6 +305,27 @@ pub fn all(seed: u64, wanted: &[ClientKind]) -> Vec<Actor> {
         (ClientKind::Admin, Box::new(admin::Admin::default())),
         (ClientKind::Admin, pull(PullGroup::Reset)),
         (ClientKind::Puller, pull(PullGroup::Sql)),
+        (ClientKind::Batches, Box::new(batches::Batches::default())),
+        (ClientKind::Batches, pull(PullGroup::Batches)),
+        (
+            ClientKind::Batches,
+            Box::new(popper::Popper::choosy("pop-batches", batches::INNER_TOPIC)),
+        ),
+        (ClientKind::Lites, Box::new(lites::LiteProducer::default())),
+        (ClientKind::Lites, lite(LiteGroup::Answerers)),
+        (ClientKind::Lites, lite(LiteGroup::Answerers)),
+        (ClientKind::Lites, lite(LiteGroup::Owners)),
+        (ClientKind::Lites, lite(LiteGroup::Owners)),
+        (ClientKind::Metered, Box::new(metered::Metered::default())),
+        (ClientKind::Metered, Box::new(metered::Metered::default())),
+        (ClientKind::Metered, pull(PullGroup::Metered)),
+        (ClientKind::Keeper, Box::new(keeper::Keeper::default())),
+        (ClientKind::Resumer, Box::new(resumer::Resumer::default())),
+        (ClientKind::Urgent, Box::new(urgent::Urgent::default())),
+        (
+            ClientKind::Urgent,
+            Box::new(popper::Popper::choosy("pop-urgent", "urgent")),
+        ),
     ];
     // Numbers stay the same whoever is left out, and so do the streams of random numbers.
     cast.into_iter()

@@ -9,10 +9,11 @@ use kourou_broker::receive::PullRequest;
 use kourou_broker::send_back::SendBackRequest;
 use kourou_engine::record::{RecordView, tags_code};
 
-use super::{BEAT_MS, Client, Context, PATIENCE_MS, producer, transactions};
+use super::{BEAT_MS, Client, Context, PATIENCE_MS, batches, metered, producer, transactions};
 use crate::ledger::{Content, Ledger};
 use crate::promise::Promise;
 use crate::wire::{Reply, Request, RequestId};
+use crate::{batch, message};
 
 const BEAT: u32 = 0;
 /// From here on, a step of the queue whose number is above this.
@@ -37,6 +38,10 @@ pub enum PullGroup {
     Orderly,
     /// Somebody sets its offsets.
     Reset,
+    /// One member, which takes batches apart.
+    Batches,
+    /// One member, of a topic that gives only so much a second.
+    Metered,
 }
 
 impl PullGroup {
@@ -48,6 +53,8 @@ impl PullGroup {
             Self::Sql => "pull-sql",
             Self::Orderly => "pull-orderly",
             Self::Reset => "pull-reset",
+            Self::Batches => "pull-batches",
+            Self::Metered => "pull-metered",
         }
     }
 
@@ -60,6 +67,8 @@ impl PullGroup {
                 ("%RETRY%pull-shared", 1),
             ],
             Self::Tagged | Self::Sql | Self::Orderly | Self::Reset => &[("orders", producer::QUEUES)],
+            Self::Metered => &[(metered::TOPIC, 1)],
+            Self::Batches => &[(batches::TOPIC, batches::QUEUES), (batches::INNER_TOPIC, 1)],
         }
     }
 
@@ -68,7 +77,11 @@ impl PullGroup {
         match self {
             Self::Tagged => content.tag == "a",
             // As SQL has it: and binds closer than or.
-            Self::Sql => (content.weight() > 4 && content.tag != "a") || (1..=2).contains(&content.weight()),
+            Self::Sql => {
+                let weighs =
+                    (content.weight() > 4 && content.tag != "a") || (1..=2).contains(&content.weight());
+                weighs && !content.key().contains("77") && !content.key().ends_with("13")
+            }
             _ => true,
         }
     }
@@ -77,11 +90,17 @@ impl PullGroup {
     const fn expression(self) -> (&'static str, &'static str) {
         match self {
             Self::Tagged => ("TAG", "a"),
-            Self::Sql => ("SQL92", "weight > 4 AND TAGS <> 'a' OR weight BETWEEN 1 AND 2"),
+            Self::Sql => ("SQL92", SQL),
             _ => ("TAG", "*"),
         }
     }
 }
+
+/// What of it is always true says the same in another way.
+const SQL: &str = "(weight > 4 AND TAGS <> 'a' OR weight BETWEEN 1 AND 2) AND NOT (KEYS CONTAINS '77') \
+                   AND KEYS STARTSWITH 'key' AND KEYS NOT ENDSWITH '13' AND (colour IS NULL OR FALSE) AND KEYS IS NOT NULL \
+                   AND TAGS IN ('b', 'a', 's') AND TAGS NOT IN ('x') AND weight NOT BETWEEN -5 AND -1 AND weight <= 9.5 \
+                   AND weight >= 0 AND +1 < 2 AND TRUE AND (-weight <= 0 OR TRUE)";
 
 #[derive(Debug)]
 enum Asked {
@@ -260,7 +279,16 @@ impl Puller {
             let Ok(view) = RecordView::parse(record) else {
                 continue;
             };
-            let Some(id) = crate::message::id_of(view.body()) else {
+            if view.is_batch() {
+                for id in batch::messages(view.body())
+                    .iter()
+                    .filter_map(|inner| message::id_of(inner.body))
+                {
+                    context.scene.ledger.received(group, id);
+                }
+                continue;
+            }
+            let Some(id) = message::id_of(view.body()) else {
                 continue;
             };
             if may_fail && context.random.once_in(8) {

@@ -1,6 +1,6 @@
 //! Looks up what was acknowledged: by key and by its place in the log.
 
-use super::{Client, Context, PATIENCE_MS};
+use super::{Client, Context, PATIENCE_MS, batches};
 use crate::ledger::{MessageId, MessageKind, SCRATCH_TOPIC};
 use crate::wire::{Reply, Request, RequestId};
 
@@ -22,8 +22,13 @@ impl Client for Reader {
         if count > 0 && context.scene.ledger.message(id).stored.is_some() {
             let content = &context.scene.ledger.message(id).content;
             // What waits for something has its key elsewhere, and a topic that was deleted has none.
-            let is_plain = content.topic != SCRATCH_TOPIC
-                && matches!(content.kind, MessageKind::Plain | MessageKind::Ordered { .. });
+            let is_plain = match content.kind {
+                MessageKind::Plain | MessageKind::Ordered { .. } => content.topic != SCRATCH_TOPIC,
+                MessageKind::Urgent { .. } => true,
+                // One that stays in its batch is found by the batch's key.
+                MessageKind::Batched { .. } => content.topic == batches::TOPIC,
+                _ => false,
+            };
             let request = if is_plain && context.random.once_in(2) {
                 Request::FindByKey(id)
             } else {

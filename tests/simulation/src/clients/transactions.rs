@@ -72,7 +72,10 @@ impl Client for Transactions {
             position,
             queue_offset,
             ..
-        } = told;
+        } = told
+        else {
+            return;
+        };
         // Now and then it does not know yet.
         if context.is_draining() || !context.random.once_in(3) {
             self.decide(message, (position as i64, queue_offset as i64), true, context);
@@ -123,11 +126,17 @@ impl Transactions {
     }
 
     fn decide(&mut self, message: MessageId, at: (i64, i64), from_check: bool, context: &mut Context<'_>) {
-        let MessageKind::Half {
-            decision: Some(decision),
-        } = context.scene.ledger.message(message).content.kind
-        else {
-            return;
+        let known = context.scene.ledger.message(message);
+        let decision = match known.content.kind {
+            MessageKind::Half {
+                decision: Some(decision),
+            } => decision,
+            // Somebody has asked once more, so it has made up its mind.
+            MessageKind::Half { decision: None } if known.is_resumed && message.is_multiple_of(2) => {
+                Decision::Commit
+            }
+            MessageKind::Half { decision: None } if known.is_resumed => Decision::Rollback,
+            _ => return,
         };
         let end = EndTransaction {
             group: TRANSACTION_GROUP.into(),

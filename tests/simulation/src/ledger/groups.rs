@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use kourou_broker::delivery::Handle;
 
-use super::{Ledger, MessageId};
+use super::{Ledger, MessageId, MessageKind};
+use crate::clients::lites::LiteGroup;
 use crate::promise::Promise;
 
 /// One message in one group.
@@ -22,12 +23,18 @@ pub struct Popping {
     pub perhaps_acked: bool,
     /// Whether it was handed out at all.
     pub handed_out: bool,
+    /// The broker said that it is among the dead letters.
+    pub buried: bool,
+    /// Somebody tried to give it up.
+    pub perhaps_buried: bool,
 }
 
 /// The groups that pop.
 #[derive(Debug, Default)]
 pub struct GroupLedger {
     groups: BTreeMap<String, BTreeMap<MessageId, Popping>>,
+    /// Whether deliveries end before their time when their segments are to expire.
+    pub lets_go: bool,
 }
 
 impl GroupLedger {
@@ -88,8 +95,8 @@ impl Ledger {
         popping.perhaps = 0;
         popping.due_ms = Some(due_ms);
         popping.handed_out = true;
-        // One that is stored twice is another message to the group.
-        if self.message(id).forgotten {
+        // One that is stored twice is another message to the group; and a group that is sent back is given anything again.
+        if self.message(id).forgotten || group == LiteGroup::Owners.name() {
             return;
         }
         if before.acked {
@@ -104,7 +111,8 @@ impl Ledger {
             );
             return self.broken(Promise::Deliveries, what);
         }
-        if let Some(still_ms) = before.due_ms.filter(|due_ms| !ordered && wall_ms < *due_ms) {
+        let is_held = |due_ms: &i64| !ordered && wall_ms < *due_ms && !self.groups.lets_go;
+        if let Some(still_ms) = before.due_ms.filter(is_held) {
             let early_ms = still_ms - wall_ms;
             self.broken(
                 Promise::Deliveries,
@@ -131,6 +139,77 @@ impl Ledger {
         let popping = self.groups.entry(&handle.group, id);
         popping.acked = true;
         popping.due_ms = None;
+    }
+
+    /// Somebody gives a message up.
+    pub fn bury_arrives(&mut self, handle: &Handle) {
+        if let Some(id) = self.of_handle(handle) {
+            let popping = self.groups.entry(&handle.group, id);
+            popping.perhaps_acked = true;
+            popping.perhaps_buried = true;
+        }
+    }
+
+    /// The broker says that a message is among the dead letters.
+    pub fn buried(&mut self, handle: &Handle) {
+        self.acked(handle);
+        if let Some(id) = self.of_handle(handle) {
+            self.groups.entry(&handle.group, id).buried = true;
+        }
+    }
+
+    /// What is among the dead letters of a group, which has lost none of them: what was given up is there, all is there once, and
+    /// nothing that nobody gave up and that was not tried as often as may be.
+    pub fn check_dead(&mut self, group: &str, dead: &[MessageId], retry_times_max: u32) {
+        let mut counts: BTreeMap<MessageId, u32> = BTreeMap::new();
+        for id in dead {
+            *counts.entry(*id).or_default() += 1;
+        }
+        let mut broken = None;
+        for (id, popping) in self.groups.messages(group) {
+            let count = counts.remove(&id).unwrap_or(0);
+            let known = self.message(id);
+            // What was set back is given, and given up, again.
+            if known.forgotten || group == LiteGroup::Owners.name() {
+                continue;
+            }
+            let was_tried = popping.times + popping.perhaps > retry_times_max;
+            let is_excused = popping.perhaps_buried || was_tried || self.groups.lets_go;
+            if popping.buried && count == 0 || count > 1 || count == 1 && !is_excused {
+                broken = Some(format!(
+                    "message {id} is {count} times among the dead letters of {group}: {popping:?}"
+                ));
+            }
+        }
+        let unknown = counts.keys().find(|id| !self.message(**id).forgotten);
+        if let (None, Some(id)) = (&broken, unknown) {
+            broken = Some(format!(
+                "message {id} is among the dead letters of {group}, which never had it"
+            ));
+        }
+        if let Some(what) = broken {
+            self.broken(Promise::DeadLetters, what);
+        }
+    }
+
+    /// A group is given a message of a queue by priority, looking at `looked_at_ms`. What was there by then and is more urgent comes
+    /// first.
+    pub fn urgent_popped(&mut self, group: &str, queue_id: u32, looked_at_ms: i64) {
+        let passed_over = self.messages().iter().find(|known| {
+            let is_more_urgent =
+                |stored: &super::Stored| stored.queue_id > queue_id && stored.position >= self.expired_below;
+            matches!(known.content.kind, MessageKind::Urgent { .. })
+                && known.stored.as_ref().is_some_and(is_more_urgent)
+                && known.stored_at_ms.is_some_and(|at_ms| at_ms < looked_at_ms)
+                && self.groups.message(group, known.content.id).is_none()
+        });
+        if let Some(known) = passed_over {
+            let what = format!(
+                "{group} is given something of queue {queue_id} before message {}, {:?}",
+                known.content.id, known.content.kind
+            );
+            self.broken(Promise::Priorities, what);
+        }
     }
 
     /// Somebody asks for another time: from now on it is out until the earlier one at least.

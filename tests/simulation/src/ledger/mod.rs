@@ -4,21 +4,29 @@
 //! It is told at the moment at which the broker speaks, not when somebody hears it: an answer that the network loses
 //! is a promise all the same.
 
+mod batches;
 mod groups;
+mod lites;
 mod locks;
 mod offsets;
+pub(crate) mod quotas;
+mod resumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kourou_broker::code;
 use kourou_broker::send::SendReceipt;
 use kourou_broker::transaction::Decision;
 use kourou_engine::record::RecordView;
 
-pub use crate::message::{Content, MessageId, MessageKind};
+use crate::clients::urgent;
+pub use crate::message::{Content, MessageId, MessageKind, Misfit};
 use crate::promise::{Promise, Violation};
 pub use groups::{GroupLedger, Popping};
+pub use lites::LiteLedger;
 pub use locks::LockLedger;
 pub use offsets::OffsetLedger;
+pub use quotas::QuotaLedger;
 
 /// A place in a queue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,12 +68,16 @@ pub struct Known {
     clock_sets: u32,
     /// The first answer that said it is stored.
     pub stored: Option<Stored>,
+    /// When that was, in milliseconds from the beginning.
+    pub stored_at_ms: Option<i64>,
     /// Whether somebody tried to take it back, and whether the broker said that it did.
     pub recall: Recall,
     /// Decisions that the broker was told.
     pub told: Vec<Decision>,
     /// The decision that the broker said is durable.
     pub ended: Option<Decision>,
+    /// Whether somebody asked for it once more, after it was given up.
+    pub is_resumed: bool,
     /// Where it was seen in its own topic.
     pub places: Vec<Place>,
 }
@@ -81,6 +93,17 @@ pub enum Recall {
     Done,
 }
 
+/// A message, as somebody is given it: alone, or out of a batch.
+struct Shown<'a> {
+    topic: &'a str,
+    queue_id: u32,
+    offset: u64,
+    position: u64,
+    body: &'a [u8],
+    unique_key: Option<&'a str>,
+    tag: Option<&'a str>,
+}
+
 /// All that is known.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -91,6 +114,12 @@ pub struct Ledger {
     pub groups: GroupLedger,
     /// Locks of queues.
     pub locks: LockLedger,
+    /// What clients subscribe to of lite topics.
+    pub lites: LiteLedger,
+    /// What quotas have left.
+    pub quotas: QuotaLedger,
+    /// Given up transactions that somebody resumes, by where they lie, and whether the broker said that it has done so.
+    resumes: BTreeMap<u64, bool>,
     /// Committed offsets.
     pub offsets: OffsetLedger,
     /// The latest that the broker's clock has shown.
@@ -132,9 +161,11 @@ impl Ledger {
             last_ms: 0,
             clock_sets: 0,
             stored: None,
+            stored_at_ms: None,
             recall: Recall::No,
             told: Vec::new(),
             ended: None,
+            is_resumed: false,
             places: Vec::new(),
         });
         id
@@ -178,12 +209,31 @@ impl Ledger {
             position: receipt.position,
             recall_handle: receipt.recall_handle.clone(),
         };
+        self.is_stored(id, stored);
+    }
+
+    fn is_stored(&mut self, id: MessageId, stored: Stored) {
+        let now_ms = self.now_ms;
         let known = self.known(id);
-        let topic = known.content.topic;
-        let is_placed = matches!(
-            known.content.kind,
-            MessageKind::Plain | MessageKind::Ordered { .. }
-        );
+        let (topic, kind) = (known.content.topic, known.content.kind);
+        if kind.is_misfit() {
+            let what = format!(
+                "message {id} was taken, which is none for {topic}: {:?}",
+                known.content
+            );
+            return self.broken(Promise::Refusals, what);
+        }
+        if let MessageKind::Urgent { priority } = kind
+            && stored.queue_id != priority.min(urgent::QUEUES as u32 - 1)
+        {
+            let what = format!(
+                "message {id} of priority {priority} is in queue {}",
+                stored.queue_id
+            );
+            return self.broken(Promise::Priorities, what);
+        }
+        known.stored_at_ms.get_or_insert(now_ms);
+        let is_placed = !kind.waits();
         let differs = known.stored.as_ref().is_some_and(|before| {
             !known.forgotten && topic != SCRATCH_TOPIC && before.position != stored.position
         });
@@ -230,30 +280,55 @@ impl Ledger {
         }
     }
 
-    /// Somebody is given this record. Returns whose message it is; `None` if a promise is broken by that.
+    /// The broker refuses to store a message.
+    pub fn refused(&mut self, id: MessageId, code: i32, text: &str) {
+        let is_its_fault = [code::MESSAGE_ILLEGAL, code::INVALID_PARAMETER].contains(&code);
+        let content = &self.message(id).content;
+        if is_its_fault && !content.kind.is_misfit() {
+            let what = format!("message {id} is refused, which is like others: {text}; {content:?}");
+            self.broken(Promise::Refusals, what);
+        }
+    }
+
+    /// Somebody is given this record, which is no batch. Returns whose message it is; `None` if a promise is broken by that.
     pub fn seen(&mut self, view: &RecordView<'_>) -> Option<MessageId> {
-        let Some(id) = crate::message::id_of(view.body()).filter(|id| (*id as usize) < self.messages.len())
+        self.shown(&Shown {
+            topic: view.topic(),
+            queue_id: view.queue_id(),
+            offset: view.queue_offset(),
+            position: view.position(),
+            body: view.body(),
+            unique_key: view.property("UNIQ_KEY"),
+            tag: view.property("TAGS"),
+        })
+    }
+
+    fn shown(&mut self, shown: &Shown<'_>) -> Option<MessageId> {
+        let Some(id) = crate::message::id_of(shown.body).filter(|id| (*id as usize) < self.messages.len())
         else {
             let what = format!(
                 "{}@{} has at offset {} a body that nobody sent",
-                view.topic(),
-                view.queue_id(),
-                view.queue_offset()
+                shown.topic, shown.queue_id, shown.offset
             );
             self.broken(Promise::NothingWrongIsServed, what);
             return None;
         };
         let known = self.message(id);
         let content = &known.content;
-        if view.body() != content.body()
-            || view.property("UNIQ_KEY") != Some(&content.unique_key())
-            || view.property("TAGS") != Some(content.tag)
+        if shown.body != content.body()
+            || shown.unique_key != Some(&content.unique_key())
+            || shown.tag != Some(content.tag)
         {
             let what = format!(
                 "message {id} is served with another content at {}",
-                view.position()
+                shown.position
             );
             self.broken(Promise::NothingWrongIsServed, what);
+            return None;
+        }
+        if content.kind.is_misfit() {
+            let what = format!("message {id} is served, which was none to be taken: {content:?}");
+            self.broken(Promise::Refusals, what);
             return None;
         }
         if known.attempts == 0 {
@@ -263,29 +338,27 @@ impl Ledger {
             );
             return None;
         }
-        if let Some(why) = self.too_soon(id, view) {
+        if let Some(why) = self.too_soon(id, shown.topic) {
             self.broken(why.0, why.1);
             return None;
         }
-        self.placed(id, view.topic(), view.queue_id(), view.queue_offset());
+        self.placed(id, shown.topic, shown.queue_id, shown.offset);
         Some(id)
     }
 
     /// Why a message should not be visible yet, or ever.
-    fn too_soon(&self, id: MessageId, view: &RecordView<'_>) -> Option<(Promise, String)> {
+    fn too_soon(&self, id: MessageId, topic: &str) -> Option<(Promise, String)> {
         let known = self.message(id);
         let due_ms = match known.content.kind {
-            MessageKind::Plain | MessageKind::Ordered { .. } => return None,
-            MessageKind::Half { .. } if view.topic() == "TRANS_CHECK_MAX_TIME_TOPIC" => return None,
+            kind if !kind.waits() => return None,
+            MessageKind::Half { .. } if topic == "TRANS_CHECK_MAX_TIME_TOPIC" => return None,
             MessageKind::Half { .. } => {
                 let committed = known.told.contains(&Decision::Commit);
                 let rolled_back = known.ended == Some(Decision::Rollback);
                 return (!committed || rolled_back).then(|| {
                     let what = format!(
-                        "message {id} is visible in {}; the broker was told {:?} and answered {:?}",
-                        view.topic(),
-                        known.told,
-                        known.ended
+                        "message {id} is visible in {topic}; the broker was told {:?} and answered {:?}",
+                        known.told, known.ended
                     );
                     (Promise::Transactions, what)
                 });
@@ -296,6 +369,7 @@ impl Ledger {
             MessageKind::Level(level) => {
                 known.first_ms + kourou_broker::DELAY_LEVELS_MS[usize::try_from(level - 1).unwrap_or(0)]
             }
+            _ => return None,
         };
         if self.clock_max_ms < due_ms {
             let early_ms = due_ms - self.clock_max_ms;
@@ -347,6 +421,25 @@ impl Ledger {
                 format!("message {id} is said to be recalled, and was seen before"),
             );
         }
+    }
+
+    /// What is known of a queue below an offset: offsets, and whose messages are there.
+    pub(crate) fn before<'a>(
+        &'a self,
+        topic: &'a str,
+        queue_id: u32,
+        offsets: std::ops::Range<u64>,
+    ) -> impl Iterator<Item = (u64, MessageId)> + 'a {
+        let place = |offset| Place {
+            topic: topic.to_owned(),
+            queue_id,
+            offset,
+        };
+        let range = (offsets.start <= offsets.end).then(|| place(offsets.start)..place(offsets.end));
+        range
+            .into_iter()
+            .flat_map(|range| self.places.range(range))
+            .map(|(place, id)| (place.offset, *id))
     }
 
     /// The message that is at a place, if it is known.

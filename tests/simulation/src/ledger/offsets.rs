@@ -36,6 +36,8 @@ impl Default for Committed {
 #[derive(Debug, Default)]
 pub struct OffsetLedger {
     queues: BTreeMap<QueueOfGroup, Committed>,
+    /// What groups were to have of others', by group and queue.
+    clones: BTreeMap<String, Vec<(u32, i64)>>,
 }
 
 impl OffsetLedger {
@@ -82,6 +84,42 @@ impl OffsetLedger {
                 committed.durable = offset;
             }
         }
+    }
+
+    /// Somebody asks for an offset, which may become durable or not.
+    pub fn perhaps(&mut self, group: &str, topic: &str, queue_id: u32, offset: i64) {
+        let key = (group.to_owned(), topic.to_owned(), queue_id);
+        let committed = self.queues.entry(key).or_default();
+        committed.highest = committed.highest.max(offset);
+        committed.durable = committed.durable.min(offset);
+    }
+
+    /// The broker says that an offset is durable, or that none is any more.
+    pub fn set(&mut self, group: &str, topic: &str, queue_id: u32, offset: i64) {
+        let key = (group.to_owned(), topic.to_owned(), queue_id);
+        let committed = self.queues.entry(key).or_default();
+        committed.highest = offset;
+        committed.durable = offset;
+        committed.recent.clear();
+    }
+
+    /// The queues of a group that are known.
+    pub fn queues_of(&self, group: &str) -> Vec<u32> {
+        let queues = self.queues.keys().filter(|(name, _, _)| name == group);
+        queues.map(|(_, _, queue_id)| *queue_id).collect()
+    }
+
+    /// What a group was to have of another's, by queue.
+    pub fn cloned(&self, group: &str) -> Vec<(u32, i64)> {
+        self.clones.get(group).cloned().unwrap_or_default()
+    }
+
+    /// A group is to have these offsets.
+    pub fn clone_arrives(&mut self, group: &str, topic: &str, offsets: Vec<(u32, i64)>) {
+        for (queue_id, offset) in &offsets {
+            self.perhaps(group, topic, *queue_id, *offset);
+        }
+        self.clones.insert(group.to_owned(), offsets);
     }
 
     /// All queues.

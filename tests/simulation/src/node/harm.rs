@@ -360,10 +360,11 @@ impl Node {
             .asked
             .values()
             .filter_map(|request| match request {
-                Request::Pop { pop, .. } => Some(pop.group.to_string()),
+                Request::Pop { pop, .. } | Request::LitePop { pop, .. } => Some(pop.group.to_string()),
                 _ => None,
             })
             .collect();
+        scene.ledger.lites.broker_gone();
         for group in groups {
             let all = 0..scene.ledger.messages().len() as MessageId;
             scene.ledger.groups.pop_lost(&group, all);

@@ -4,7 +4,9 @@
 //! says so, so requests that arrive in between share a group, and a crash can find any of them anywhere.
 
 mod compare;
+mod flow;
 mod harm;
+mod pops;
 mod requests;
 mod saying;
 mod survey;
@@ -16,20 +18,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kourou_broker::client::ClientChannel;
-use kourou_broker::delivery::{PopHoldGuard, PopRequest};
 use kourou_broker::receive::{HoldGuard, PullRequest};
 use kourou_broker::{Broker, BrokerOptions};
 use kourou_engine::disk::sim::SimDisk;
 use kourou_engine::{Health, OpenError, Options, Retention, Threads};
 
+use crate::clients::ClientKind;
+use crate::clients::lites::lite_client;
 use crate::faults::{Fault, FaultKind};
 use crate::promise::Promise;
 use crate::random::Random;
 use crate::scene::Scene;
 use crate::schedule::Event;
-use crate::wire::{ClientId, Request};
+use crate::wire::{ClientId, Request, Told};
 
 use harm::Flipped;
+use pops::{Guard, Wish};
 use saying::{Asker, Due, Outbox, Said};
 
 /// The store's folder.
@@ -55,7 +59,7 @@ struct Held {
 
 enum HeldWhat {
     Pull(PullRequest, HoldGuard),
-    Pop(PopRequest, PopHoldGuard),
+    Pop(Wish, Guard),
 }
 
 /// A process that runs.
@@ -66,6 +70,8 @@ struct Process {
     held: BTreeMap<u64, Held>,
     /// What was asked and is not answered.
     asked: BTreeMap<Asker, Request>,
+    /// When the pops that are not answered have found something, in milliseconds from the beginning.
+    looked_ms: BTreeMap<Asker, i64>,
     channels: BTreeMap<u64, Arc<dyn ClientChannel>>,
     write_is_planned: bool,
     /// When it looks at what is due, the next time that it does.
@@ -101,6 +107,10 @@ pub(crate) struct Node {
     /// Faults that the disk knows of, by tag.
     awaited: BTreeMap<u64, Fault>,
     next_tag: u64,
+    /// What waited for the disk when the last send came, and how long that was.
+    room_bytes: (u64, u64),
+    /// When the log was last written, in milliseconds from the beginning.
+    written_at_ms: i64,
     /// How often it was started.
     pub starts: u64,
     clock: Arc<crate::clock::SimClock>,
@@ -121,11 +131,22 @@ pub(crate) fn address(client: ClientId) -> SocketAddr {
 
 impl Node {
     /// A machine with an empty disk.
-    pub(crate) fn new(seed: u64, clock: Arc<crate::clock::SimClock>) -> Self {
+    pub(crate) fn new(seed: u64, clock: Arc<crate::clock::SimClock>, cast: &[ClientKind]) -> Self {
         let mut options = BrokerOptions::new(SocketAddr::from(([10, 0, 0, 1], 10_911)));
-        // A stalled disk is for the clients to survive, and the flow control's business in other runs.
+        // In some runs little may wait for a disk that is stalled.
+        if seed % 6 == 1 {
+            options.in_flight_size_bytes_max = 24 << 10;
+        }
+        if cast.contains(&ClientKind::Resumer) {
+            options.transaction_checks_max = 2;
+            options.transaction_check_interval_ms = 6_000;
+        }
         options.traces = seed.is_multiple_of(4);
         options.retry_topic_v2 = seed.is_multiple_of(3);
+        // In half of those that are short of room segments do not wait for long for what is out of them.
+        if seed.is_multiple_of(10) {
+            options.retention_hold_ms = 5_000;
+        }
         // In some runs the oldest segments go while everybody works.
         options.retention = Retention {
             age_ms_max: None,
@@ -158,9 +179,16 @@ impl Node {
             next_tag: 0,
             opened_badly: false,
             checkpoint_flipped: false,
+            room_bytes: (0, 0),
+            written_at_ms: 0,
             starts: 0,
             clock,
         }
+    }
+
+    /// Whether deliveries end before their time when their segments are to expire.
+    pub(crate) fn lets_go(&self) -> bool {
+        self.options.retention.size_bytes_max.is_some() && self.options.retention_hold_ms < 60_000
     }
 
     /// How long retried sends are remembered.
@@ -216,6 +244,7 @@ impl Node {
             due,
             held: BTreeMap::new(),
             asked: BTreeMap::new(),
+            looked_ms: BTreeMap::new(),
             channels: BTreeMap::new(),
             write_is_planned: false,
             work_at_ms: None,
@@ -223,6 +252,7 @@ impl Node {
             failed_at: None,
         });
         scene.ledger.locks.broker_started();
+        scene.ledger.quotas.broker_started();
         self.compare_with_ledger(scene);
         self.plan_work(scene, 0);
         self.speak(scene);
@@ -264,6 +294,7 @@ impl Node {
             return;
         }
         process.broker.engine().pump();
+        self.written_at_ms = scene.now_ms;
         let first_position = process.broker.engine().first_position();
         scene.ledger.expired_below = scene.ledger.expired_below.max(first_position);
         process.own_work = false;
@@ -328,7 +359,12 @@ impl Node {
                         reply,
                         at_operation,
                     } => self.replies(scene, to, reply, at_operation),
-                    Said::Told(client, connection, told) => scene.tell(client, connection, told),
+                    Said::Told(client, connection, told) => {
+                        if let Told::LostLite { lite_topic } = &told {
+                            scene.ledger.lost_lite(&lite_client(client), lite_topic);
+                        }
+                        scene.tell(client, connection, told);
+                    }
                     Said::Woken(number) => self.hold_ends(scene, number),
                 }
             }
@@ -358,7 +394,15 @@ impl Node {
     /// A client's connection has ended, and the broker hears of it.
     pub(crate) fn connection_ends(&mut self, scene: &mut Scene, connection: u64) {
         let Some(process) = &mut self.process else { return };
-        process.held.retain(|_, held| held.to.connection != connection);
+        let gone = process
+            .held
+            .extract_if(.., |_, held| held.to.connection == connection);
+        for (_, held) in gone {
+            if let HeldWhat::Pop(wish, guard) = held.what {
+                drop(guard);
+                wish.pass_on(&process.broker);
+            }
+        }
         if let Some(channel) = process.channels.remove(&connection) {
             process.broker.channel_closed(channel.id());
         }

@@ -1,20 +1,24 @@
 //! Requests: each is given to the broker as a frontend would, held ones included.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use kourou_broker::QueueKey;
-use kourou_broker::delivery::{PopHold, PopRequest, PopStep, Reading, Waiter};
 use kourou_broker::query::QueryRequest;
 use kourou_broker::receive::{HoldResult, PullOutcome, PullRequest};
 use kourou_broker::send::SendRequest;
+use kourou_broker::transaction::Resumed;
 
+use super::pops::Wish;
 use super::saying::{Answering, Asker, Brief, Channel, Refusal, Said};
 use super::survey;
 use super::{Held, HeldWhat, Node, address};
+use crate::batch;
+use crate::clients::{keeper, metered};
 use crate::ledger::{MessageId, MessageKind};
 use crate::scene::Scene;
 use crate::schedule::Event;
-use crate::wire::{ClientId, Reply, Request, RequestId};
+use crate::wire::{BatchHarm, ClientId, Reply, Request, RequestId};
 
 impl Node {
     /// A request arrives.
@@ -40,7 +44,7 @@ impl Node {
             .history
             .note(scene.now_ms, format_args!("{client} asks {id}: {request:?}"));
         process.asked.insert(to, request.clone());
-        self.note_arrival(scene, &request);
+        self.note_arrival(scene, to, &request);
         self.handle(scene, to, request);
         self.speak(scene);
     }
@@ -56,10 +60,31 @@ impl Node {
         match request {
             Request::Send(message) => {
                 let send = send_request(scene, to.client, message);
+                self.room_bytes = (
+                    broker.engine().in_flight_bytes(),
+                    (send.body.len() + send.properties.len()) as u64,
+                );
                 broker.send(send, answering.with(Reply::Sent));
             }
             Request::Pull { pull, hold_ms } => self.pull(scene, to, pull, Some(hold_ms)),
-            Request::Pop { pop, hold_ms } => self.pop(scene, to, pop, Some(hold_ms)),
+            Request::SendBatch { messages, harm } => {
+                let send = batch_request(scene, to.client, &messages, harm);
+                broker.send(send, answering.with(Reply::Sent));
+            }
+            Request::Pop { pop, hold_ms } => self.pop(scene, to, Wish::Queues(pop), Some(hold_ms)),
+            Request::LitePop {
+                pop,
+                client_id,
+                hold_ms,
+            } => self.pop(scene, to, Wish::Lites(pop, client_id), Some(hold_ms)),
+            Request::Sync(sync) => broker.sync_lite(&sync, answering.with(|()| Reply::Done)),
+            Request::Suspend { handle, invisible_ms } => {
+                broker.suspend(&handle, invisible_ms, answering.with(Reply::Changed));
+            }
+            Request::Renew { handle, invisible_ms } => {
+                broker.renew(&handle, invisible_ms, answering.with(|()| Reply::Done));
+            }
+            Request::Bury(handle) => broker.bury(&handle, None, answering.with(|()| Reply::Done)),
             Request::Commit {
                 group,
                 topic,
@@ -135,6 +160,28 @@ impl Node {
                 }
             }
             Request::Survey(number) => survey::survey(&broker, number, &answering),
+            Request::CloneOffsets { from, to, is_all } => {
+                let topic = (!is_all).then_some(keeper::TOPIC);
+                broker.clone_offsets(from, &to, topic, true, answering.with(|()| Reply::Done));
+            }
+            Request::CommitDurably {
+                group,
+                queue_id,
+                offset,
+            } => {
+                let (group, topic) = (group.into(), keeper::TOPIC.into());
+                let done = answering.with(|()| Reply::Done);
+                broker.commit_offset_durably(&group, &topic, queue_id as i32, offset, done);
+            }
+            Request::DeleteGroup(group) => {
+                broker.delete_group(&group, true, answering.with(|()| Reply::Done));
+            }
+            Request::Resume { position, .. } => {
+                let resumed = |resumed| Reply::Resumed {
+                    is_now: matches!(resumed, Resumed::Now { .. }),
+                };
+                broker.resume_transaction(position, answering.with(resumed));
+            }
             Request::Reset(reset) => broker.reset_offsets(&reset, answering.with(Reply::Reset)),
             Request::PutTopic(config) => broker.put_topic(config, answering.with(|()| Reply::Done)),
             Request::DeleteTopic(topic) => broker.delete_topic(&topic, answering.with(|()| Reply::Done)),
@@ -193,48 +240,6 @@ impl Node {
         }
     }
 
-    pub(super) fn pop(&mut self, scene: &mut Scene, to: Asker, pop: PopRequest, hold_ms: Option<i64>) {
-        let Some(process) = &mut self.process else { return };
-        let answering = Answering {
-            to,
-            outbox: process.outbox.clone(),
-            disk: self.disk.clone(),
-        };
-        let mut number = None;
-        // Once to look; if nothing is there, once more when it is held.
-        loop {
-            match process.broker.begin_pop(&pop, Reading::Disk) {
-                Ok(PopStep::Taken(taken)) => {
-                    process.held.remove(&number.unwrap_or(u64::MAX));
-                    return taken.store(answering.with(Reply::Popped));
-                }
-                Ok(PopStep::Empty { again: true, .. }) => continue,
-                Ok(PopStep::Empty { .. } | PopStep::Cold) => {}
-                Err(error) => return answering.say(error.refused()),
-            }
-            let Some(hold_ms) = hold_ms.filter(|hold_ms| *hold_ms > 0) else {
-                return answering.say(nothing_popped(&pop));
-            };
-            if number.is_some() {
-                return;
-            }
-            let outbox = process.outbox.clone();
-            let hold = self.next_hold;
-            self.next_hold += 1;
-            let wake = move || outbox.lock().push(Said::Woken(hold));
-            match process.broker.hold_pop(&pop, Waiter::Pop, wake) {
-                Ok(PopHold::Held(guard)) => {
-                    let what = HeldWhat::Pop(pop.clone(), guard);
-                    process.held.insert(hold, Held { to, what });
-                    scene.after(hold_ms, Event::HoldEnds(hold));
-                    number = Some(hold);
-                }
-                Ok(PopHold::Full) => return answering.say(nothing_popped(&pop)),
-                Err(error) => return answering.say(error.refused()),
-            }
-        }
-    }
-
     /// A held request is woken, or has waited long enough.
     pub(crate) fn hold_ends(&mut self, scene: &mut Scene, number: u64) {
         let Some(held) = self
@@ -249,9 +254,9 @@ impl Node {
                 drop(guard);
                 self.pull(scene, held.to, pull, None);
             }
-            HeldWhat::Pop(pop, guard) => {
+            HeldWhat::Pop(wish, guard) => {
                 drop(guard);
-                self.pop(scene, held.to, pop, None);
+                self.pop(scene, held.to, wish, None);
             }
         }
         self.speak(scene);
@@ -269,26 +274,32 @@ impl Node {
             scene.now_ms,
             format_args!("{} is answered {}: {}", to.client, to.id, Brief(&reply)),
         );
-        self.compare(scene, &request, &reply, at_operation);
+        let looked_ms = self
+            .process
+            .as_mut()
+            .and_then(|process| process.looked_ms.remove(&to));
+        self.compare_flow(scene, to, &request, &reply);
+        self.compare(
+            scene,
+            &request,
+            &reply,
+            at_operation,
+            looked_ms.unwrap_or(scene.now_ms),
+        );
         scene.answer(to.client, to.connection, to.id, reply);
     }
-}
-
-fn nothing_popped(pop: &PopRequest) -> Reply {
-    Reply::Popped(kourou_broker::delivery::Popped {
-        pop_ms: 0,
-        invisible_ms: pop.invisible_ms,
-        ordered: pop.ordered,
-        rest: 0,
-        queues: Vec::new(),
-    })
 }
 
 fn send_request(scene: &Scene, client: ClientId, message: MessageId) -> SendRequest<'static> {
     let content = &scene.ledger.message(message).content;
     let is_half = matches!(content.kind, MessageKind::Half { .. });
+    let producer_group = if content.topic == metered::TOPIC {
+        metered::GROUP
+    } else {
+        crate::clients::TRANSACTION_GROUP
+    };
     SendRequest {
-        producer_group: crate::clients::TRANSACTION_GROUP.into(),
+        producer_group: producer_group.into(),
         topic: content.topic.into(),
         default_topic: "TBW102".into(),
         default_topic_queues: 4,
@@ -303,5 +314,32 @@ fn send_request(scene: &Scene, client: ClientId, message: MessageId) -> SendRequ
         reconsume_times_max: None,
         is_batch: false,
         body: content.body(),
+    }
+}
+
+/// Several messages as one body, under a key of its own; perhaps not as it should be.
+fn batch_request(
+    scene: &Scene,
+    client: ClientId,
+    messages: &[MessageId],
+    harm: Option<BatchHarm>,
+) -> SendRequest<'static> {
+    let contents = messages.iter().map(|id| &scene.ledger.message(*id).content);
+    let mut body = batch::encode(contents);
+    let mut properties = format!("UNIQ_KEY\u{1}BATCH{:08}\u{2}", messages[0]);
+    let mut sys_flag = 0;
+    match harm {
+        None => {}
+        Some(BatchHarm::Cut) => body.truncate(body.len() - 1),
+        Some(BatchHarm::Empty) => body.clear(),
+        Some(BatchHarm::Delayed) => properties.push_str("DELAY\u{1}1\u{2}"),
+        Some(BatchHarm::Half) => sys_flag = 0x4,
+    }
+    SendRequest {
+        properties: Cow::Owned(properties.into_bytes()),
+        sys_flag,
+        is_batch: true,
+        body: body.into(),
+        ..send_request(scene, client, messages[0])
     }
 }

@@ -107,6 +107,8 @@ refusals!(
     kourou_broker::topic::TopicError,
     kourou_broker::group::GroupError,
     kourou_broker::assign::RequestModeError,
+    kourou_broker::lite::SyncError,
+    kourou_broker::transaction::ResumeError,
 );
 
 /// The connection of a client, as the broker has it.
@@ -136,6 +138,19 @@ impl ClientChannel for Channel {
     }
 
     fn notify_consumer_ids_changed(&self, _group: &str) {}
+
+    fn unsubscribe_lite(&self, lite_topic: &str) -> bool {
+        if self.disk.crashed() {
+            return false;
+        }
+        let told = Told::LostLite {
+            lite_topic: lite_topic.to_owned(),
+        };
+        self.outbox
+            .lock()
+            .push(Said::Told(self.client, self.connection, told));
+        true
+    }
 
     fn check_transaction(&self, check: &TransactionCheck<'_>) -> bool {
         let Some(message) = RecordView::parse(&check.message)
