@@ -3,11 +3,15 @@
 pub(crate) mod bench;
 pub(crate) mod store;
 
+#[cfg(feature = "quic")]
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use bench::Bench;
+#[cfg(feature = "quic")]
+use kourou_tls::Trust;
 use store::Store;
 
 use crate::config::address::HostPort;
@@ -58,6 +62,9 @@ pub(crate) enum Task {
     /// A store that no broker has open: check it, look into it
     #[command(subcommand)]
     Store(Store),
+    /// Local ports whose traffic goes to a kourou elsewhere by QUIC, for clients on a bad network
+    #[cfg(feature = "quic")]
+    Link(Link),
     /// Print a completion script for a shell
     Completions {
         #[arg(value_enum)]
@@ -65,6 +72,50 @@ pub(crate) enum Task {
     },
     /// Print a manual page: kourou man produce | man -l -
     Man { command: Option<String> },
+}
+
+#[cfg(feature = "quic")]
+#[derive(Debug, Args)]
+#[command(
+    group(clap::ArgGroup::new("trust").args(["ca", "fingerprint", "insecure"])),
+    after_help = "Clients are given the name server 127.0.0.1:9876; the routes that they get there lead here, too."
+)]
+pub(crate) struct Link {
+    /// The other kourou, and its QUIC port
+    #[arg(value_name = "quic://HOST:PORT", value_parser = quic_address)]
+    pub(crate) to: HostPort,
+    /// Where it is like a name server
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9876")]
+    pub(crate) listen: SocketAddr,
+    /// Where it is like the broker; port 0 takes any
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10911")]
+    pub(crate) broker_listen: SocketAddr,
+    /// Believe servers whose certificate one of the authorities in this PEM file has signed
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/ssl/certs/ca-certificates.crt"
+    )]
+    pub(crate) ca: PathBuf,
+    /// Believe the server whose certificate has this SHA-256; its start prints it
+    #[arg(long, value_name = "SHA256", value_parser = fingerprint)]
+    pub(crate) fingerprint: Option<Trust>,
+    /// Believe anybody: encrypted, and possibly with somebody else
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// What the certificate has to be good for, if not the host
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
+}
+
+#[cfg(feature = "quic")]
+fn quic_address(text: &str) -> Result<HostPort, &'static str> {
+    HostPort::parse(text.strip_prefix("quic://").unwrap_or(text)).ok_or("expected quic://host:port")
+}
+
+#[cfg(feature = "quic")]
+fn fingerprint(text: &str) -> Result<Trust, &'static str> {
+    Trust::fingerprint(text).ok_or("expected 64 hexadecimal digits")
 }
 
 /// Where the cluster is, and how the answer is printed.

@@ -36,6 +36,8 @@ fn main() -> ExitCode {
         Some(Task::Group(group)) => commands::group(group),
         Some(Task::Bench(bench)) => commands::bench(bench),
         Some(Task::Store(store)) => return commands::store(&store),
+        #[cfg(feature = "quic")]
+        Some(Task::Link(link)) => commands::link(link),
         Some(Task::Completions { shell }) => completions(shell),
         Some(Task::Man { command }) => man(command.as_deref()),
     };

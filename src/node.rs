@@ -2,6 +2,8 @@
 //! and stops them in order.
 
 mod health;
+#[cfg(feature = "quic")]
+mod quic;
 mod store;
 mod tls;
 
@@ -158,6 +160,22 @@ impl Node {
             Some(_) => bind(settings, settings.grpc_port, "grpc-port")?,
             None => None,
         };
+        #[cfg(feature = "quic")]
+        let quic_port = match opened {
+            Some(_) => quic::bind(settings, &tls, name_server.is_some())?,
+            None => None,
+        };
+        #[cfg(feature = "quic")]
+        if let Some(endpoint) = &quic_port {
+            welcome.quic = Some(quic::line(endpoint, &tls)?);
+        }
+        #[cfg(feature = "quic")]
+        let streams = match (quic_port, &opened) {
+            (Some(port), Some(opened)) => {
+                quic::serve(&self.frontends, port, opened.advertised, name_server.is_some())
+            }
+            _ => quic::Streams::default(),
+        };
         let limits = kourou_remoting::Limits::default();
         let count = settings.io_threads.unwrap_or_else(io_threads);
         let io_threads = Arc::new(IoThreads::start(count).context("threads for connections")?);
@@ -197,24 +215,32 @@ impl Node {
                     remote,
                 },
             );
-            if let Some(listener) = broker_port {
-                let listener = Listener::from(listener)
-                    .spread_over(&io_threads)
-                    .with_tls(remoting_tls.clone());
-                let shutdown = frontends.shutdown.clone();
-                frontends
-                    .tasks
-                    .spawn(kourou_remoting::serve_broker(listener, broker, limits, shutdown));
+            let tcp = broker_port.map(|port| Listener::from(port).with_tls(remoting_tls.clone()));
+            let listeners = tcp.into_iter();
+            #[cfg(feature = "quic")]
+            let listeners = listeners.chain(streams.broker);
+            for listener in listeners {
+                frontends.tasks.spawn(kourou_remoting::serve_broker(
+                    listener.spread_over(&io_threads),
+                    broker.clone(),
+                    limits,
+                    frontends.shutdown.clone(),
+                ));
             }
         }
-        if let (Some(name_server), Some(listener)) = (name_server, name_port) {
-            welcome.name_server = Some(listener.local_addr()?.to_string());
-            let listener = Listener::from(listener)
-                .spread_over(&io_threads)
-                .with_tls(remoting_tls);
+        if let Some(name_server) = name_server {
+            if let Some(port) = &name_port {
+                welcome.name_server = Some(port.local_addr()?.to_string());
+            }
+            let tcp = name_port.map(|port| Listener::from(port).with_tls(remoting_tls));
+            let listeners = tcp.into_iter();
+            #[cfg(feature = "quic")]
+            let listeners = listeners.chain(streams.name_server);
             let shutdown = frontends.shutdown.clone();
             frontends.tasks.spawn(kourou_remoting::serve_name_server(
-                listener,
+                listeners
+                    .map(|listener| listener.spread_over(&io_threads))
+                    .collect(),
                 name_server,
                 Arc::new(SystemClock),
                 limits,
@@ -284,13 +310,18 @@ fn bind(settings: &Settings, port: u16, flag: &str) -> Result<Option<TcpListener
     let address = SocketAddr::new(settings.bind, port);
     kourou_remoting::listen(address)
         .map(Some)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                anyhow!("{address} is taken by another process; --{flag} PORT listens elsewhere")
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                anyhow!("{} is not an address of this machine; see --bind", settings.bind)
-            }
-            _ => anyhow!("cannot listen on {address} (see --bind and --{flag}): {error}"),
-        })
+        .map_err(|error| cannot_listen(settings, address, flag, &error))
+}
+
+/// Why a port of the settings cannot be bound, and what to do.
+fn cannot_listen(settings: &Settings, address: SocketAddr, flag: &str, error: &io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            anyhow!("{address} is taken by another process; --{flag} PORT listens elsewhere")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            anyhow!("{} is not an address of this machine; see --bind", settings.bind)
+        }
+        _ => anyhow!("cannot listen on {address} (see --bind and --{flag}): {error}"),
+    }
 }

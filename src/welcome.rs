@@ -13,6 +13,8 @@ pub(crate) struct Welcome {
     pub(crate) broker: Option<BrokerLines>,
     /// Where gRPC clients are served.
     pub(crate) grpc: Option<String>,
+    /// Where links are served, and by what they know the server.
+    pub(crate) quic: Option<String>,
     /// Which connections the ports take, and what they show.
     pub(crate) tls: String,
 }
@@ -72,6 +74,9 @@ impl Welcome {
         line("broker", &broker.place(paint));
         if let Some(address) = &self.grpc {
             line("grpc", address);
+        }
+        if let Some(text) = &self.quic {
+            line("quic", text);
         }
         line("tls", &self.tls);
         if !broker.registers_with.is_empty() {
@@ -166,6 +171,7 @@ mod tests {
             name_server: Some("127.0.0.1:9876".to_owned()),
             broker: Some(broker()),
             grpc: Some("127.0.0.1:8081".to_owned()),
+            quic: Some("127.0.0.1:10912".to_owned()),
             tls: "disabled: connections are plain".to_owned(),
         };
         let expected = concat!(
@@ -175,6 +181,7 @@ mod tests {
             "  name server  127.0.0.1:9876\n",
             "  broker       127.0.0.1:10911  kourou in DefaultCluster\n",
             "  grpc         127.0.0.1:8081\n",
+            "  quic         127.0.0.1:10912\n",
             "  tls          disabled: connections are plain\n",
             "  data         ./kourou-data  new\n",
             "  durability   durable: a send is answered once it is on the disk  pwrite, O_DIRECT + DSYNC\n",
@@ -198,6 +205,7 @@ mod tests {
             name_server: None,
             broker: Some(lines),
             grpc: None,
+            quic: None,
             tls: String::new(),
         }
         .render(Paint::PLAIN);

@@ -21,7 +21,7 @@ fn kourou() -> Command {
         command.env_remove(name);
     }
     // These tests run beside each other; the usual port is there once.
-    command.env("KOUROU_GRPC_PORT", "0");
+    command.env("KOUROU_GRPC_PORT", "0").env("KOUROU_QUIC_PORT", "0");
     command
 }
 

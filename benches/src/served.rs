@@ -55,7 +55,14 @@ impl Served {
             .arg("--data")
             .arg(folder.path())
             .args(["--namesrv-port", "0", "--broker-port", &port.to_string()])
-            .args(["--grpc-port", &grpc_port.to_string(), "--log", "warn"])
+            .args([
+                "--grpc-port",
+                &grpc_port.to_string(),
+                "--quic-port",
+                "0",
+                "--log",
+                "warn",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -6,6 +6,8 @@ mod consume;
 mod find;
 mod group;
 mod group_create;
+#[cfg(feature = "quic")]
+mod link;
 mod message;
 mod produce;
 mod reset;
@@ -50,6 +52,12 @@ pub(crate) fn bench(bench: Bench) -> anyhow::Result<()> {
 
 pub(crate) fn store(store: &Store) -> ExitCode {
     store::run(store)
+}
+
+#[cfg(feature = "quic")]
+pub(crate) fn link(link: crate::cli::Link) -> anyhow::Result<()> {
+    crate::logging::init(&crate::config::Settings::default())?;
+    block_on(link::run(link))
 }
 
 /// A command needs one thread; standard input is read on another.

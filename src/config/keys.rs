@@ -168,7 +168,7 @@ pub(crate) static KEYS: &[Key] = &[
         short: None,
         value: "PORT",
         default: "10912",
-        help: "Reserved for QUIC (UDP); nothing listens there in this version",
+        help: "The remoting protocol over QUIC, for `kourou link`, UDP; 0 switches it off",
         apache: None,
         parts: BROKER,
         set: |settings, text| port(&mut settings.quic_port, text),

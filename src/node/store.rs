@@ -24,7 +24,7 @@ use crate::welcome::{BrokerLines, Recovery};
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) broker: Arc<Broker>,
-    advertised: SocketAddr,
+    pub(super) advertised: SocketAddr,
     was_new: bool,
     took: Duration,
 }

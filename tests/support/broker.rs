@@ -36,8 +36,9 @@ impl Kourou {
             .args(["--namesrv-port", &ports.namesrv.to_string()])
             .args(["--broker-port", &ports.broker.to_string()])
             .args(["--grpc-port", &ports.grpc.to_string()])
-            .args(["--http-port", "0", "--quic-port", "0"])
+            .args(["--http-port", "0"])
             .args(extra)
+            .env("KOUROU_QUIC_PORT", "0")
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
@@ -99,9 +100,14 @@ impl Kourou {
         Ok(())
     }
 
+    /// What the process printed.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The last of what the process printed.
     pub(crate) fn tail_of_log(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().rev().take(30).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }

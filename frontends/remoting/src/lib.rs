@@ -24,6 +24,6 @@ pub use broker_port::serve_broker;
 pub use events::BrokerEvents;
 pub use io_threads::IoThreads;
 pub use limits::Limits;
-pub use listener::{Listener, listen};
+pub use listener::{Accepted, Listener, Transport, listen};
 pub use name_port::serve_name_server;
 pub use timekeeper::keep_time;

@@ -1,5 +1,6 @@
 //! A port: accepts connections and gives each a task.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,9 @@ use std::time::{Duration, Instant};
 use kourou_broker::client::next_channel_id;
 use kourou_tls::{PortTls, Stream};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,10 +34,46 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// What a connection reads and writes.
+pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// A connection that somebody else has accepted, over whatever it came.
+pub struct Accepted {
+    stream: Box<dyn Transport>,
+    peer: SocketAddr,
+}
+
+impl Accepted {
+    /// `peer` is whom it is with, for messages and for whoever looks at the broker's clients.
+    pub fn new(stream: impl Transport + 'static, peer: SocketAddr) -> Self {
+        Self {
+            stream: Box::new(stream),
+            peer,
+        }
+    }
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where connections come from.
+#[derive(Debug)]
+enum Arrivals {
+    Tcp(TcpListener),
+    Accepted(mpsc::Receiver<Accepted>),
+}
+
 /// A port, and where its connections run.
 #[derive(Debug)]
 pub struct Listener {
-    tcp: TcpListener,
+    arrivals: Arrivals,
     threads: Option<Arc<IoThreads>>,
     tls: PortTls,
 }
@@ -63,9 +102,42 @@ impl Listener {
 impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
         Self {
-            tcp,
+            arrivals: Arrivals::Tcp(tcp),
             threads: None,
             tls: PortTls::default(),
+        }
+    }
+}
+
+/// A port to which others bring the connections. They are taken as they are, whatever is said of TLS.
+impl From<mpsc::Receiver<Accepted>> for Listener {
+    fn from(accepted: mpsc::Receiver<Accepted>) -> Self {
+        Self {
+            arrivals: Arrivals::Accepted(accepted),
+            threads: None,
+            tls: PortTls::default(),
+        }
+    }
+}
+
+/// A connection that has just come.
+enum Arrival {
+    Tcp(TcpStream),
+    Accepted(Box<dyn Transport>),
+}
+
+impl Arrivals {
+    /// The next one; none when there will be no more.
+    async fn next(&mut self) -> io::Result<Option<(Arrival, SocketAddr)>> {
+        match self {
+            Self::Tcp(tcp) => {
+                let (stream, peer) = tcp.accept().await?;
+                Ok(Some((Arrival::Tcp(stream), peer)))
+            }
+            Self::Accepted(accepted) => {
+                let next = accepted.recv().await;
+                Ok(next.map(|Accepted { stream, peer }| (Arrival::Accepted(stream), peer)))
+            }
         }
     }
 }
@@ -98,7 +170,7 @@ impl Complaints {
 
 /// Accepts until `shutdown`; a handler is made with the number of the thread that its connection runs on, if it has one. Then lets every connection answer what it has read, for as long as the limits say.
 pub(crate) async fn accept<H, F>(
-    listener: Listener,
+    mut listener: Listener,
     port: &'static str,
     limits: Limits,
     new_handler: F,
@@ -112,11 +184,16 @@ pub(crate) async fn accept<H, F>(
     let of_each = Arc::new(limits);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.tcp.accept() => accepted,
+            accepted = listener.arrivals.next() => accepted,
             () = shutdown.cancelled() => break,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+        let (arrival, peer) = match accepted {
+            Ok(Some(accepted)) => accepted,
+            // Whoever accepts has ended. Those that are there go on.
+            Ok(None) => {
+                shutdown.cancelled().await;
+                break;
+            }
             Err(error) => {
                 if complaints.due() {
                     tracing::warn!(%error, port, "connections cannot be accepted");
@@ -135,17 +212,34 @@ pub(crate) async fn accept<H, F>(
             }
             continue;
         }
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, port, %error, "a connection was lost before it began");
-            continue;
-        }
         // A port on all of IPv6 sees IPv4 peers as mapped addresses; messages shall carry what the peer calls itself.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let connection = Connection::new(next_channel_id(), peer, Arc::clone(&of_each));
         let thread = listener.threads.as_ref().map(|threads| threads.next());
         let handler = new_handler(&connection, thread);
         let shutdown = shutdown.clone();
-        match listener.threads.as_ref().zip(thread) {
+        let elsewhere = listener.threads.as_ref().zip(thread);
+        let stream = match arrival {
+            Arrival::Tcp(stream) => stream,
+            Arrival::Accepted(stream) => {
+                let task = drive(
+                    Box::new(Driver::new(stream, connection, handler)),
+                    port,
+                    limits.drain,
+                    shutdown,
+                );
+                match elsewhere {
+                    None => drop(tasks.spawn(task)),
+                    Some((threads, at)) => threads.spawn_on(at, tasks.track_future(task)),
+                }
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, port, %error, "a connection was lost before it began");
+            continue;
+        }
+        match elsewhere {
             None => {
                 let driver = Box::new(Driver::new(listener.tls.stream(stream), connection, handler));
                 tasks.spawn(drive(driver, port, limits.drain, shutdown));
@@ -210,8 +304,8 @@ impl<H: Handler> Arrived<H> {
     }
 }
 
-async fn drive<H: Handler>(
-    mut driver: Box<Driver<Stream, H>>,
+async fn drive<S: Transport, H: Handler>(
+    mut driver: Box<Driver<S, H>>,
     port: &'static str,
     drain: Duration,
     shutdown: CancellationToken,

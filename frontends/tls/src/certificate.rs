@@ -33,6 +33,11 @@ impl Shown {
     pub(crate) fn replace(&self, certificate: CertifiedKey) {
         *self.0.write() = Arc::new(certificate);
     }
+
+    /// The server's own certificate, as it is sent.
+    pub(crate) fn end_entity(&self) -> Option<CertificateDer<'static>> {
+        self.0.read().cert.first().cloned()
+    }
 }
 
 impl ResolvesServerCert for Shown {
@@ -98,7 +103,8 @@ fn of(metadata: &Metadata) -> (SystemTime, u64, u64) {
     (changed, metadata.len(), metadata.ino())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+/// A file that is no longer than certificates are.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let failed = |source| TlsError::Read {
         path: path.to_owned(),
         source,

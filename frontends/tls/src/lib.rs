@@ -1,4 +1,4 @@
-//! TLS and plain connections on one port, for every frontend that speaks TCP.
+//! TLS and plain connections on one port, for every frontend that speaks TCP; and the TLS of the one that speaks QUIC.
 //!
 //! ```text
 //!   accept --> Stream, undecided --first byte 0x16--> handshake --> encrypted
@@ -18,12 +18,15 @@
 mod certificate;
 mod error;
 mod mode;
+mod quic;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trust;
 
 pub use error::TlsError;
 pub use mode::Mode;
 pub use stream::Stream;
 pub use tls::{Change, PortTls, Source, Tls};
+pub use trust::Trust;

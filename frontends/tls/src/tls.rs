@@ -35,8 +35,8 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Tls {
     mode: Mode,
-    provider: Arc<CryptoProvider>,
-    shown: Arc<Shown>,
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) shown: Arc<Shown>,
     files: Option<Files>,
     /// What the files looked like before they were read.
     seen: Look,

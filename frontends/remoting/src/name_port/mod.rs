@@ -15,6 +15,7 @@ use kourou_proto::{Command, RequestCode, ResponseCode};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::connection::{Connection, Handler, ReplyTo};
 use crate::limits::Limits;
@@ -32,9 +33,9 @@ struct Port {
     brokers: Mutex<HashMap<ConnectionId, Weak<Connection>>>,
 }
 
-/// Serves the name server's protocol on `listener` until `shutdown`, and forgets brokers that have gone silent.
+/// Serves the name server's protocol on all `listeners` until `shutdown`, and forgets brokers that have gone silent.
 pub async fn serve_name_server(
-    listener: impl Into<Listener>,
+    listeners: Vec<Listener>,
     names: Arc<NameServer>,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -45,19 +46,17 @@ pub async fn serve_name_server(
         clock,
         brokers: Mutex::default(),
     });
-    let new_handler = |_: &Arc<Connection>, _| NameHandler {
-        port: Arc::clone(&port),
-    };
-    tokio::join!(
-        listener::accept(
-            listener.into(),
-            "name server",
-            limits,
-            new_handler,
-            shutdown.clone()
-        ),
-        scan(&port, &shutdown),
-    );
+    let accepting = TaskTracker::new();
+    for listener in listeners {
+        let port = Arc::clone(&port);
+        let new_handler = move |_: &Arc<Connection>, _| NameHandler {
+            port: Arc::clone(&port),
+        };
+        let accept = listener::accept(listener, "name server", limits, new_handler, shutdown.clone());
+        accepting.spawn(accept);
+    }
+    accepting.close();
+    tokio::join!(accepting.wait(), scan(&port, &shutdown));
 }
 
 async fn scan(port: &Port, shutdown: &CancellationToken) {

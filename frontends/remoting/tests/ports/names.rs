@@ -86,7 +86,7 @@ async fn name_server() -> (String, Arc<NameServer>, CancellationToken) {
     let (names, shutdown) = (Arc::new(NameServer::default()), CancellationToken::new());
     let clock = Arc::new(SystemClock);
     tokio::spawn(serve_name_server(
-        listener,
+        vec![listener.into()],
         names.clone(),
         clock,
         Limits::default(),
@@ -125,7 +125,7 @@ async fn a_broker_registers_far_away_tells_changes_comes_back_and_leaves() {
     let again = CancellationToken::new();
     let clock = Arc::new(SystemClock);
     tokio::spawn(serve_name_server(
-        listener,
+        vec![listener.into()],
         names.clone(),
         clock,
         Limits::default(),

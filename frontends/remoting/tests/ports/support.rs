@@ -76,7 +76,7 @@ async fn node_with_both(limits: Limits, change: impl FnOnce(&mut BrokerOptions))
         shutdown.clone(),
     ));
     tokio::spawn(serve_name_server(
-        names_port,
+        vec![names_port.into()],
         names,
         Arc::new(SystemClock),
         limits,
