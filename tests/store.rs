@@ -82,6 +82,51 @@ fn a_store_is_verified() -> Result<()> {
     ensure!(killed.status.code() == Some(0), "{}", text(&killed));
     ensure!(text(&killed).contains("clean"), "{}", text(&killed));
 
+    let inspected = store(folder.path(), &["inspect", "--json"])?;
+    ensure!(inspected.status.code() == Some(0), "{}", text(&inspected));
+    let inspected = lines(&inspected)?;
+    ensure!(inspected[0]["messages"] == 200, "{:?}", inspected[0]);
+    ensure!(
+        inspected[0]["end_position"] == verdict["end_position"],
+        "{:?}",
+        inspected[0]
+    );
+    let of_orders = |line: &&Value| line["topic"] == "orders";
+    let messages: Option<u64> = inspected
+        .iter()
+        .filter(of_orders)
+        .map(|queue| queue["messages"].as_u64())
+        .sum();
+    ensure!(messages == Some(200), "{inspected:?}");
+    ensure!(text(&store(folder.path(), &["inspect"])?).contains("orders"));
+
+    // Piped, so it is JSON.
+    let dumped = store(folder.path(), &["dump", "--body", "none"])?;
+    ensure!(dumped.status.code() == Some(0), "{}", text(&dumped));
+    let dumped = lines(&dumped)?;
+    ensure!(dumped.iter().filter(|line| line["topic"] == "orders").count() == 200);
+    ensure!(
+        dumped.iter().any(|line| line["kind"] == "state: topic put"),
+        "{:?}",
+        dumped[0]
+    );
+    let one = [
+        "dump", "--topic", "orders", "--queue", "0", "--from", "3", "--count", "1",
+    ];
+    let one = lines(&store(folder.path(), &one)?)?;
+    ensure!(
+        one.len() == 1 && one[0]["offset"] == 3 && one[0]["properties"]["KEYS"] == "k1",
+        "{one:?}"
+    );
+    ensure!(one[0]["body"].as_str().is_some_and(|body| body.len() == 100_000));
+    let behind = verdict["end_position"].to_string();
+    let none = store(folder.path(), &["dump", "--from-position", &behind])?;
+    ensure!(
+        none.status.code() == Some(0) && none.stdout.is_empty(),
+        "{}",
+        text(&none)
+    );
+
     let segment = folder.path().join("store/log/00000000000000000000");
     flip(&segment, 3_000_000)?;
     let found = store(folder.path(), &["verify", "--json"])?;
@@ -94,6 +139,17 @@ fn a_store_is_verified() -> Result<()> {
     );
     ensure!(found[0]["file"] == segment.display().to_string(), "{found:?}");
     ensure!(found[1]["verdict"] == "findings", "{found:?}");
+
+    // All others are there.
+    let dumped = store(folder.path(), &["dump", "--body", "none", "--topic", "orders"])?;
+    ensure!(dumped.status.code() == Some(1), "{}", text(&dumped));
+    let dumped = lines(&dumped)?;
+    ensure!(dumped.iter().filter(|line| line["damaged"] == true).count() == 1);
+    ensure!(
+        dumped.len() == 200,
+        "199 records and what is damaged: {}",
+        dumped.len()
+    );
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use crate::options::BrokerOptions;
 use crate::property;
 use crate::queue::QueueKey;
 use crate::retention::Expiring;
+use crate::scrub::Scrubbing;
 use crate::state::{Change, State};
 use crate::topic::{Creations, Listener};
 use crate::trace::Traces;
@@ -53,6 +54,7 @@ pub struct Broker {
     /// Held by whoever asks producers what became of their transactions.
     pub(crate) checks: Mutex<()>,
     pub(crate) expiring: Expiring,
+    pub(crate) scrubbing: Scrubbing,
     ticks: Mutex<Ticks>,
 }
 
@@ -116,6 +118,7 @@ impl Broker {
             redeliveries: Mutex::default(),
             checks: Mutex::default(),
             expiring: Expiring::default(),
+            scrubbing: Scrubbing::default(),
             ticks: Mutex::new(Ticks {
                 flush_ms: now_ms.saturating_add(options.offset_flush_interval_ms),
                 scan_ms: now_ms.saturating_add(options.limits.client_scan_interval_ms),
@@ -178,6 +181,9 @@ impl Broker {
         let next_ms = self
             .tick_expiry(now_ms)
             .map_or(next_ms, |at_ms| next_ms.min(at_ms));
+        let next_ms = self
+            .tick_scrub()
+            .map_or(next_ms, |in_ms| next_ms.min(now_ms.saturating_add(in_ms)));
         match self.tick_traces(now_ms) {
             Some(trace_ms) => next_ms.min(trace_ms),
             None => next_ms,

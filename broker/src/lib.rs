@@ -60,6 +60,7 @@
 
 mod again;
 pub mod assign;
+pub mod audit;
 mod broker;
 pub mod client;
 pub mod code;
@@ -79,6 +80,7 @@ mod queue;
 pub mod receive;
 pub mod reply;
 mod retention;
+mod scrub;
 pub mod send;
 pub mod send_back;
 mod state;

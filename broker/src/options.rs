@@ -75,6 +75,8 @@ pub struct BrokerOptions {
     pub retention_hold_ms: i64,
     /// Beside a disk that is fuller than this, in percent, it does not wait.
     pub disk_percent_urgent: u8,
+    /// So many bytes a second of the log's complete segments are read and checked, from end to end, once a day; 0: none.
+    pub scrub_bytes_per_s: u64,
     /// How often dirty offsets become a state record.
     pub offset_flush_interval_ms: i64,
     /// An entry this near to the log's end counts as being in memory when the start of a new group on a young topic is decided,
@@ -124,6 +126,7 @@ impl BrokerOptions {
             retention_hold_ms: 10 * 60_000,
             // As upstream's diskMaxUsedSpaceRatio.
             disk_percent_urgent: 75,
+            scrub_bytes_per_s: 0,
             offset_flush_interval_ms: 1_000,
             young_log_size_bytes: 256 << 20,
             message_id_seed: [0; 10],
@@ -219,6 +222,10 @@ pub struct Limits {
     pub expiry_interval_ms: i64,
     /// How soon it is looked again when more is to go, or the disk is full.
     pub expiry_again_ms: i64,
+    /// How often a part of the log is scrubbed.
+    pub scrub_interval_ms: i64,
+    /// The log is not scrubbed again before this has passed since the last time was begun.
+    pub scrub_again_ms: i64,
     /// Most timers, half messages and deliveries that are appended anew in one go, before a segment expires.
     pub carried_max: usize,
     /// Most bytes of them; one is always allowed.
@@ -285,6 +292,8 @@ impl Default for Limits {
             // As upstream's cleanResourceInterval.
             expiry_interval_ms: 10_000,
             expiry_again_ms: 200,
+            scrub_interval_ms: 1_000,
+            scrub_again_ms: 24 * 3_600_000,
             carried_max: 4_096,
             carried_size_bytes_max: 4 << 20,
             offsets_per_record_max: 4_096,

@@ -22,6 +22,7 @@ use crate::log::writer::Writer;
 use crate::options::{Flush, Options, Threads};
 use crate::planted::{self, Bug};
 use crate::record::{EncodedRecord, EncodedRecords, Peek, RecordError, RecordView, peek_size};
+use crate::scrub::Damage;
 use crate::segment;
 use crate::shared::{Job, Parts, Shared};
 use crate::store::{self, Layout};
@@ -30,6 +31,7 @@ use crate::view::View;
 mod completion;
 mod find;
 mod retain;
+mod scrub;
 
 use completion::Completion;
 pub use find::KeyQuery;
@@ -411,7 +413,9 @@ impl Engine {
     pub fn read(&self, position: u64, size_bytes: u32) -> Result<Bytes, ReadError> {
         match self.read_hot(position, size_bytes) {
             Some(bytes) => Ok(bytes),
-            None => self.read_cold(position, size_bytes),
+            None => self
+                .read_cold(position, size_bytes)
+                .inspect_err(|error| self.tell_damage(error, position)),
         }
     }
 
@@ -433,10 +437,13 @@ impl Engine {
             }
             let record = match window.slice(entry) {
                 Some(record) => {
-                    self.check_record(position, &record)?;
+                    self.check_record(position, &record)
+                        .inspect_err(|error| self.tell_damage(error, position))?;
                     record
                 }
-                None => self.read_cold(position, size_bytes)?,
+                None => self
+                    .read_cold(position, size_bytes)
+                    .inspect_err(|error| self.tell_damage(error, position))?,
             };
             records.push(record);
         }
@@ -478,7 +485,10 @@ impl Engine {
         };
         match peek_size(&head) {
             Peek::Message(size) if u64::from(size) <= APPEND_SIZE_BYTES_MAX => {
-                let bytes = self.read(position, size)?;
+                let bytes = match self.read_hot(position, size) {
+                    Some(bytes) => bytes,
+                    None => self.read_cold(position, size)?,
+                };
                 // In memory too, `position` may be the middle of a record whose bytes happen to look like a head.
                 self.check_record(position, &bytes)?;
                 Ok(bytes)
@@ -628,13 +638,21 @@ impl Engine {
             .map_err(|source| self.corrupt(position, source))
     }
 
+    /// Tells damage that a reader has met where the index says that a record lies.
+    fn tell_damage(&self, error: &ReadError, position: u64) {
+        if let ReadError::Corrupt { file, offset, source } = error {
+            let damage = Damage::of_record(file, *offset, position, source.to_string());
+            self.inner.shared.places.tell(&damage);
+        }
+    }
+
     fn corrupt(&self, position: u64, source: RecordError) -> ReadError {
-        match self.inner.shared.segments.find(position) {
-            Some(segment) => ReadError::Corrupt {
-                file: segment.path.clone(),
-                offset: segment.offset(position),
-                source,
-            },
+        let shared = &self.inner.shared;
+        match shared.segments.find(position) {
+            Some(segment) => {
+                let (file, offset) = (segment.path.clone(), segment.offset(position));
+                ReadError::Corrupt { file, offset, source }
+            }
             None => ReadError::Outside {
                 position,
                 first: self.first_position(),

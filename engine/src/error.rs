@@ -211,6 +211,15 @@ impl ExpireError {
     }
 }
 
+/// Why nothing was scrubbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ScrubError {
+    /// The engine was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
 /// Why a close was not clean. Nothing acknowledged is lost: the next open recovers as after a kill.
 #[derive(Debug, Error)]
 #[non_exhaustive]

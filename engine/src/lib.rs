@@ -42,6 +42,7 @@ mod options;
 #[doc(hidden)]
 pub mod planted;
 pub mod record;
+mod scrub;
 mod segment;
 mod shared;
 mod store;
@@ -50,11 +51,12 @@ mod view;
 mod watermark;
 
 pub use engine::{Engine, Health, KeyQuery};
-pub use error::{AppendError, CloseError, ExpireError, OpenError, ReadError, StopReason};
+pub use error::{AppendError, CloseError, ExpireError, OpenError, ReadError, ScrubError, StopReason};
 pub use expire::{Expired, Expiry, Going, Retention, Why};
 pub use index::{Boundary, IndexEntry, LastKey, QueueRange};
 pub use log::pending::{AppendDone, Appended};
 pub use log::pressure::Pressure;
 pub use log::recover::Recovery;
 pub use options::{Flush, Options, Threads};
+pub use scrub::{Damage, Scrubbed};
 pub use view::{Arrival, LaterState, NoView, View};

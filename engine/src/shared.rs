@@ -18,6 +18,7 @@ use crate::log::recover::write_index;
 use crate::log::tail::TailCache;
 use crate::options::{Flush, Options};
 use crate::planted::{self, Bug};
+use crate::scrub::{Places, Scrub};
 use crate::segment::Segment;
 use crate::segment::ahead::Ahead;
 use crate::segment::set::SegmentSet;
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) tail_cache: TailCache,
     pub(crate) durable: Watermark,
     pub(crate) ahead: Ahead,
+    /// Damage that is known.
+    pub(crate) places: Places,
     full: AtomicBool,
     checkpoints: Mutex<Checkpoints>,
     jobs: Sender<Job>,
@@ -72,6 +75,8 @@ pub(crate) enum Job {
     },
     /// Remove segments that have expired.
     Expire(Box<Expire>),
+    /// Look whether complete segments are as they were written.
+    Scrub(Box<Scrub>),
     /// End the thread.
     End,
 }
@@ -116,6 +121,7 @@ impl Shared {
             view: parts.view,
             index: parts.index,
             segments: SegmentSet::new(parts.segments),
+            places: Places::default(),
             full: AtomicBool::new(false),
             checkpoints: Mutex::new(parts.checkpoints),
             jobs,
@@ -282,6 +288,7 @@ impl Shared {
                 }
             }
             Job::Expire(expire) => expire.run(self),
+            Job::Scrub(scrub) => scrub.run(self),
             Job::End => {}
         }
     }

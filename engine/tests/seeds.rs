@@ -6,17 +6,46 @@
 #[path = "../../fuzz/src/engine.rs"]
 mod checks;
 
+#[expect(unreachable_pub, reason = "the file is a public module of the fuzz crate")]
+#[path = "../../fuzz/src/store.rs"]
+mod store_checks;
+
 use std::fs;
 use std::path::PathBuf;
 
-#[test]
-fn record() {
-    let seeds: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "fuzz", "seeds", "record"]
+fn seeds_of(target: &str) -> Vec<Vec<u8>> {
+    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "fuzz", "seeds", target]
         .iter()
         .collect();
-    let mut count = 0;
-    for seed in fs::read_dir(&seeds).unwrap() {
-        let bytes = fs::read(seed.unwrap().path()).unwrap();
+    let seeds: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|seed| fs::read(seed.unwrap().path()).unwrap())
+        .collect();
+    assert!(seeds.len() > 1, "no seeds in {}", folder.display());
+    seeds
+}
+
+#[test]
+fn store_recovery() {
+    for seed in seeds_of("store_recovery") {
+        for mode in 0..3 {
+            let mut changed = seed.clone();
+            changed[0] = mode;
+            store_checks::recovery(&changed);
+        }
+    }
+}
+
+#[test]
+fn store_operations() {
+    for seed in seeds_of("store_operations") {
+        store_checks::operations(&seed);
+    }
+}
+
+#[test]
+fn record() {
+    for bytes in seeds_of("record") {
         checks::record(&bytes);
         // Every seed cut short, and with each bit changed, is a possible state of a damaged disk.
         for at in 0..bytes.len() {
@@ -27,7 +56,5 @@ fn record() {
                 checks::record(&changed);
             }
         }
-        count += 1;
     }
-    assert!(count > 1, "no seeds in {}", seeds.display());
 }

@@ -9,3 +9,4 @@ pub mod broker;
 pub mod engine;
 pub mod grpc;
 pub mod proto;
+pub mod store;

@@ -328,6 +328,20 @@ pub(crate) static KEYS: &[Key] = &[
         set: |settings, text| percent(&mut settings.disk_urgent_percent, text),
     },
     Key {
+        name: "scrub-rate",
+        short: None,
+        value: "SIZE",
+        default: "4MiB",
+        help: "So much of the log is read and checked a second, all of it once a day, to notice a disk that rots; 0: none",
+        apache: None,
+        parts: BROKER,
+        set: |settings, text| {
+            settings.scrub_bytes_per_s =
+                size(text).ok_or("bytes a second, or a number of KiB, MiB or GiB; 0 for no scrubbing")?;
+            Ok(())
+        },
+    },
+    Key {
         name: "broker-name",
         short: None,
         value: "NAME",

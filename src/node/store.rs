@@ -66,6 +66,7 @@ impl Opened {
         };
         options.retention = retention(settings);
         options.disk_percent_urgent = settings.disk_urgent_percent;
+        options.scrub_bytes_per_s = settings.scrub_bytes_per_s;
         options.trace_on = settings.trace_on;
         options.traces = settings.broker_traces;
         options.retry_topic_v2 = settings.retry_topic_v2;

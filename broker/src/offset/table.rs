@@ -372,6 +372,20 @@ impl OffsetTable {
         found.into_iter().collect()
     }
 
+    /// Shows all offsets that are in the log: group, topic, queue and offset.
+    pub(crate) fn for_each(&self, mut see: impl FnMut(&str, &str, u32, i64)) {
+        for shard in &self.shards {
+            let shard = shard.lock();
+            for (group, topics) in &shard.groups {
+                for (topic, queues) in topics {
+                    for (queue_id, slot) in queues.iter().filter(|(_, slot)| slot.logged != NONE) {
+                        see(group, topic, *queue_id, slot.logged);
+                    }
+                }
+            }
+        }
+    }
+
     pub(crate) fn encode(&self) -> Writer {
         let mut out = Writer::new();
         let count_at = out.count_later();

@@ -62,7 +62,9 @@ impl ColdPull {
     /// filter must look at the records themselves, for as much as they allow it to look through.
     ///
     /// # Errors
-    /// If the first record that is wanted cannot be read. A later one ends the batch and is reported by the next pull.
+    /// If the disk does not give the first record that is wanted. A later one ends the batch and is reported by the next pull. One that
+    /// the disk gives but is damaged is passed over, like one that does not match: it can never be delivered, and whoever waited for
+    /// it would wait for ever. The engine has told it.
     pub fn load(mut self) -> Result<PullOutcome, PullError> {
         let limits = &self.broker.options.limits;
         let room = Room::cold(limits, self.messages_max);
@@ -155,8 +157,14 @@ impl ColdPull {
     }
 
     fn unreadable(mut self, unread: &IndexEntry, error: ReadError) -> Result<PullOutcome, PullError> {
-        if !matches!(error, ReadError::Outside { .. }) {
-            return Err(PullError::Read(error));
+        match error {
+            ReadError::Outside { .. } => {}
+            ReadError::Corrupt { .. } => {
+                let Admitted { topic, queue_id, .. } = &self.admitted;
+                self.place.next_offset = self.broker.engine.end_of_record(&topic.name, *queue_id, unread);
+                return Ok(self.empty(PullStatus::NoMatchedMessage));
+            }
+            error => return Err(PullError::Read(error)),
         }
         // Its segment expired since the range was looked up; the queue begins later by now.
         let min = self

@@ -26,6 +26,7 @@ mod resumes;
 mod retention;
 mod retried;
 mod rig;
+mod scrubs;
 mod send_backs;
 mod sends;
 mod shapes;

@@ -334,7 +334,7 @@ impl Index<'_> {
                 self.run(&run, tell);
             }
             last = name;
-            slots += run.slot_count;
+            slots = u64::saturating_add(slots, run.slot_count);
             at += 1;
         }
         if slots != self.sealed.entry_count() {

@@ -32,6 +32,7 @@
 mod book;
 mod finding;
 mod log;
+mod summary;
 mod walk;
 
 use std::any::Any;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use finding::{Finding, Kind, Progress, QueuePlace, Report, Severity, Verdict};
+pub use summary::{CheckpointContent, CheckpointSummary, SegmentSummary, Summary};
 pub use walk::Seen;
 
 use crate::disk::{Disk, OpenMode};
@@ -185,7 +187,9 @@ impl ClosedStore {
         let mut starts = BTreeSet::new();
         for listed in self.list(dir)? {
             let path = dir.join(&listed.name);
-            match segment::parse_name(&listed.name) {
+            let size = self.segment_size_bytes;
+            let is_place = |start: &u64| start.is_multiple_of(size) && start.checked_add(size).is_some();
+            match segment::parse_name(&listed.name).filter(is_place) {
                 Some(start) if start < expired_end => {
                     let expired = Finding::new(Kind::Expired, path, 0)
                         .expected(format!("no segment before position {expired_end}"))

@@ -48,21 +48,49 @@ impl ClosedStore {
         from: u64,
         see: &mut dyn FnMut(Seen<'_>) -> ControlFlow<()>,
     ) -> Result<u64, OpenError> {
+        self.walk_log(from, false, see)
+    }
+
+    /// The same; something is known to begin at `from`, if that is said.
+    pub(super) fn walk_log(
+        &self,
+        from: u64,
+        is_boundary: bool,
+        see: &mut dyn FnMut(Seen<'_>) -> ControlFlow<()>,
+    ) -> Result<u64, OpenError> {
         let mut end = from;
         let starts = self.segment_starts()?;
         for (number, start) in starts.iter().enumerate() {
-            let segment_end = start + self.segment_size_bytes;
-            if segment_end <= from {
+            if start + self.segment_size_bytes <= from {
                 continue;
             }
             let segment = self.segment(*start)?;
-            let later = starts.len() - number - 1;
-            match self.walk_segment(&segment, from.max(*start), later > 0, see)? {
+            let at = from.max(*start);
+            let is_boundary = is_boundary || at == *start;
+            let later = starts.get(number + 1..).unwrap_or_default();
+            // One that was made ahead holds nothing.
+            let goes_on = later.iter().any(|start| self.holds_something(*start));
+            match self.walk_segment(&segment, at, is_boundary, goes_on, see)? {
                 (at, ControlFlow::Continue(())) => end = at,
                 (at, ControlFlow::Break(())) => return Ok(at),
             }
+            if !goes_on {
+                break;
+            }
         }
         Ok(end)
+    }
+
+    /// Whether something whole lies at a segment's beginning.
+    fn holds_something(&self, start: u64) -> bool {
+        let Ok(segment) = self.segment(start) else {
+            return false;
+        };
+        let end = start + self.segment_size_bytes;
+        Scanner::new(&segment).is_ok_and(|mut scanner| {
+            let found = scanner.look(start, end);
+            matches!(found, Ok(Found::Record(_) | Found::Mark(_) | Found::Blank))
+        })
     }
 
     /// Where the segments begin, in order.
@@ -71,6 +99,7 @@ impl ClosedStore {
         let mut starts: Vec<_> = listed
             .iter()
             .filter_map(|listed| segment::parse_name(&listed.name))
+            .filter(|start| start.checked_add(self.segment_size_bytes).is_some())
             .collect();
         starts.sort_unstable();
         Ok(starts)
@@ -85,10 +114,11 @@ impl ClosedStore {
         Ok(Segment::new(start, path, file))
     }
 
-    fn walk_segment(
+    pub(super) fn walk_segment(
         &self,
         segment: &Segment,
         from: u64,
+        is_boundary: bool,
         has_next: bool,
         see: &mut dyn FnMut(Seen<'_>) -> ControlFlow<()>,
     ) -> Result<(u64, ControlFlow<()>), OpenError> {
@@ -97,7 +127,7 @@ impl ClosedStore {
         let mut scanner = Scanner::new(segment).map_err(OpenError::io("measure", &segment.path))?;
         let mut at = from;
         // What was asked for may be the middle of a record.
-        let mut is_boundary = from == segment.start;
+        let mut is_boundary = is_boundary;
         loop {
             match scanner.look(at, segment_end).map_err(read)? {
                 Found::Record(record) => {

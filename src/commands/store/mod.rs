@@ -1,5 +1,7 @@
 //! `kourou store`: commands on a store that no broker has open.
 
+mod dump;
+mod inspect;
 mod progress;
 mod verify;
 
@@ -29,6 +31,8 @@ enum Outcome {
 pub(super) fn run(store: &Store) -> ExitCode {
     let outcome = match store {
         Store::Verify { place } => verify::run(place),
+        Store::Inspect { place } => inspect::run(place),
+        Store::Dump { place, wanted } => dump::run(place, wanted),
     };
     match outcome {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,

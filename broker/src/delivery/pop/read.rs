@@ -1,8 +1,8 @@
 //! The messages themselves: those behind the group's offset, or those of a block once more.
 
 use bytes::Bytes;
-use kourou_engine::IndexEntry;
 use kourou_engine::record::RecordView;
+use kourou_engine::{IndexEntry, ReadError};
 
 use super::Reading;
 use super::admit::Admitted;
@@ -54,8 +54,8 @@ impl Basket {
 }
 
 impl Broker {
-    /// The messages of a block that are to be handed out again. One that is gone from the log is left out, and in the way of
-    /// nothing once the others are acknowledged.
+    /// The messages of a block that are to be handed out again. One that is gone from the log, or damaged there, is left out, and in the
+    /// way of nothing once the others are acknowledged.
     pub(super) fn of_block(
         &self,
         candidate: &Candidate,
@@ -72,7 +72,11 @@ impl Broker {
             if !basket.has_room(room, &entry) {
                 break;
             }
-            let Some(record) = self.read_pop(&entry, reading)? else {
+            let record = match self.read_pop(&entry, reading) {
+                Err(PopError::Read(ReadError::Corrupt { .. })) => continue,
+                read => read?,
+            };
+            let Some(record) = record else {
                 look.is_cold = basket.messages.is_empty();
                 break;
             };
@@ -139,6 +143,8 @@ impl Broker {
                     look.is_cold = basket.messages.is_empty();
                     return Visit::Left;
                 }
+                // It can never be delivered; the engine has told it.
+                Err(PopError::Read(ReadError::Corrupt { .. })) => return Visit::Taken,
                 Err(error) => {
                     if basket.messages.is_empty() {
                         failed = Some(error);
