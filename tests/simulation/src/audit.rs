@@ -194,6 +194,7 @@ pub(crate) fn audit(node: &mut Node, scene: &mut Scene, random: &mut Random) -> 
     for lite in 0..lites::LITES {
         lite_topic(&broker, &mut scene.ledger, lite);
     }
+    lites_kept(&broker, &mut scene.ledger);
     for (group, retry_times_max) in BURYING {
         dead_letters(&broker, &mut scene.ledger, group, retry_times_max);
     }
@@ -280,6 +281,40 @@ fn lite_topic(broker: &Arc<Broker>, ledger: &mut Ledger, lite: u32) {
             let what = format!("{name} holds a message of {:?}", view.property("__LITE_TOPIC"));
             return ledger.broken(Promise::LiteTopics, what);
         }
+    }
+}
+
+/// Lite topics that ended had no message for as long as their topic says. Where the clock was set nobody can tell how long that was.
+fn lites_kept(broker: &Arc<Broker>, ledger: &mut Ledger) {
+    if ledger.clock_sets > 0 {
+        return;
+    }
+    // By lite topic and queue, when the last message came that is not shown any more.
+    let mut ended: BTreeMap<(u32, u32), i64> = BTreeMap::new();
+    for known in ledger.messages() {
+        if let (MessageKind::Lite { lite, .. }, Some(stored)) = (known.content.kind, &known.stored)
+            && stored.position >= ledger.expired_below
+            && stored.offset < broker.min_offset(lites::TOPIC, stored.queue_id)
+        {
+            let last_ms = ended.entry((lite, stored.queue_id)).or_default();
+            *last_ms = (*last_ms).max(known.first_ms);
+        }
+    }
+    let expires_ms = if ledger.lites.expire {
+        lites::EXPIRATION_MS
+    } else {
+        i64::MAX
+    };
+    let too_soon = ended
+        .into_iter()
+        .find(|(_, last_ms)| ledger.clock_max_ms < last_ms.saturating_add(expires_ms));
+    if let Some(((lite, queue_id), last_ms)) = too_soon {
+        let what = format!(
+            "{} in queue {queue_id} has ended, and had a message {} ms before the end of the run",
+            message::lite_name(lite),
+            ledger.clock_max_ms - last_ms
+        );
+        ledger.broken(Promise::LiteTopics, what);
     }
 }
 

@@ -83,6 +83,11 @@ impl Coverage {
         *self.faults.entry(kind).or_default() += 1;
     }
 
+    /// Whether one of this kind did.
+    pub fn took_place(&self, kind: FaultKind) -> bool {
+        self.faults.contains_key(&kind)
+    }
+
     /// It met this.
     pub fn hit(&mut self, kind: FaultKind, going: Going) {
         *self.cells.entry((kind, going)).or_default() += 1;

@@ -99,11 +99,20 @@ pub fn plan(
     }
     let count = random.between(1, 14);
     let mut faults: Vec<(i64, Fault)> = (0..count)
-        .map(|_| (random.between(1, busy_ms), fault(random, &chosen, never, clients)))
+        .map(|_| {
+            let at_ms = random.between(1, busy_ms);
+            let fault = fault(random, &chosen, never, clients);
+            // Who waits for a request begins while there are still some to come.
+            let waits = matches!(fault.aim, Some(Going::Asked(_)));
+            (if waits { at_ms / 3 } else { at_ms }, fault)
+        })
         .collect();
     faults.sort_by_key(|(at_ms, _)| *at_ms);
     faults
 }
+
+/// Requests that few make: faults wait for them more often.
+const RARE: [Kind; 3] = [Kind::Recall, Kind::Batch, Kind::Bury];
 
 fn fault(random: &mut Random, chosen: &[FaultKind], never: &[Kind], clients: usize) -> Fault {
     let kind = *random.pick(chosen);
@@ -129,7 +138,15 @@ fn fault(random: &mut Random, chosen: &[FaultKind], never: &[Kind], clients: usi
     };
     // Half of them wait for what they would rarely meet by themselves.
     let is_met = |going: &Going| !matches!(going, Going::Asked(kind) if never.contains(kind));
-    let aims: Vec<Going> = Coverage::columns(kind).into_iter().filter(is_met).collect();
+    let times = |going: &Going| match going {
+        Going::Asked(kind) if RARE.contains(kind) => 3,
+        _ => 1,
+    };
+    let aims: Vec<Going> = Coverage::columns(kind)
+        .into_iter()
+        .filter(is_met)
+        .flat_map(|going| std::iter::repeat_n(going, times(&going)))
+        .collect();
     let aim = random.once_in(2).then(|| *random.pick(&aims));
     Fault {
         kind,

@@ -155,6 +155,7 @@ impl Simulation {
         }
         if self.scene.ledger.violation.is_none() {
             self.linearizable = audit::audit(&mut self.node, &mut self.scene, &mut self.random);
+            self.node.verify_closed(&mut self.scene);
         }
     }
 

@@ -64,7 +64,7 @@ impl Batches {
         } else {
             self.attempt(messages, 1, context);
         }
-        let after_ms = context.random.between(0, 4_000);
+        let after_ms = context.random.between(0, 8_000);
         context.remind(after_ms, NEXT);
     }
 

@@ -20,6 +20,8 @@ const AGAIN: u32 = 1;
 const RECEIVE: u32 = 2;
 /// The topic whose lite topics they are.
 pub(crate) const TOPIC: &str = "sessions";
+/// For how long one is kept without a message, where they expire at all.
+pub(crate) const EXPIRATION_MS: i64 = 60_000;
 /// How many lite topics there are.
 pub(crate) const LITES: u32 = 8;
 const HOLD_MS: i64 = 10_000;

@@ -21,6 +21,7 @@ use kourou_broker::client::ClientChannel;
 use kourou_broker::receive::{HoldGuard, PullRequest};
 use kourou_broker::{Broker, BrokerOptions};
 use kourou_engine::disk::sim::SimDisk;
+use kourou_engine::verify::{ClosedStore, Verdict};
 use kourou_engine::{Health, OpenError, Options, Retention, Threads};
 
 use crate::clients::ClientKind;
@@ -416,6 +417,32 @@ impl Node {
             self.speak(scene);
             self.ends(scene, FaultKind::Restart, 1);
         }
+    }
+
+    /// The store is closed once more. Where nothing worse than kills and losses of power befell it, every byte must be what was
+    /// written.
+    pub(crate) fn verify_closed(&mut self, scene: &mut Scene) {
+        let worse = [
+            FaultKind::WriteFails,
+            FaultKind::SyncDrops,
+            FaultKind::Full,
+            FaultKind::Flip,
+            FaultKind::ClockSet,
+        ];
+        let Some(process) = self.process.take() else {
+            return;
+        };
+        if worse.into_iter().any(|kind| scene.coverage.took_place(kind)) || process.broker.close().is_err() {
+            return;
+        }
+        let disk = Arc::new(self.disk.after_kill());
+        let report = ClosedStore::open(disk, ROOT).and_then(|store| store.verify(&mut |_| {}));
+        let what = match report {
+            Ok(report) if report.verdict() == Verdict::Clean => return,
+            Ok(report) => format!("a closed store is not what was written: {:?}", report.findings),
+            Err(error) => format!("a closed store cannot be looked at: {error}"),
+        };
+        scene.ledger.broken(Promise::Opens, what);
     }
 
     /// The last start of a run: after a loss of power, or in good order.
