@@ -23,7 +23,10 @@ impl Node {
             }
             (Request::Send(_), Reply::Refused { code, text }) if *code == code::SYSTEM_BUSY => {
                 scene.ledger.send_not_metered(to.id);
-                self.compare_busy(scene, text);
+                // A send whose topic had to be made first is looked at again while the log is being written, with what that brings.
+                if self.room_at == (to.id, scene.now_ms) && self.written_at_ms < scene.now_ms {
+                    self.compare_busy(scene, text);
+                }
             }
             (Request::Pull { pull, .. }, Reply::Pulled { records, .. }) if pull.topic == *metered::TOPIC => {
                 scene.ledger.pull_metered(Some(records.len()));

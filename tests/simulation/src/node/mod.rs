@@ -31,7 +31,7 @@ use crate::promise::Promise;
 use crate::random::Random;
 use crate::scene::Scene;
 use crate::schedule::Event;
-use crate::wire::{ClientId, Request, Told};
+use crate::wire::{ClientId, Request, RequestId, Told};
 
 use harm::Flipped;
 use pops::{Guard, Wish};
@@ -110,6 +110,8 @@ pub(crate) struct Node {
     next_tag: u64,
     /// What waited for the disk when the last send came, and how long that was.
     room_bytes: (u64, u64),
+    /// Which send that was, and when it came.
+    room_at: (RequestId, i64),
     /// When the log was last written, in milliseconds from the beginning.
     written_at_ms: i64,
     /// How often it was started.
@@ -181,6 +183,7 @@ impl Node {
             opened_badly: false,
             checkpoint_flipped: false,
             room_bytes: (0, 0),
+            room_at: (RequestId::MAX, 0),
             written_at_ms: 0,
             starts: 0,
             clock,

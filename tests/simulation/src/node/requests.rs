@@ -60,6 +60,7 @@ impl Node {
         match request {
             Request::Send(message) => {
                 let send = send_request(scene, to.client, message);
+                self.room_at = (to.id, scene.now_ms);
                 self.room_bytes = (
                     broker.engine().in_flight_bytes(),
                     (send.body.len() + send.properties.len()) as u64,
