@@ -1,6 +1,7 @@
 //! The command line: what there is to type. The flags of the server parts come from the table of settings.
 
 pub(crate) mod bench;
+pub(crate) mod migrate;
 pub(crate) mod store;
 
 #[cfg(feature = "quic")]
@@ -59,7 +60,7 @@ pub(crate) enum Task {
     /// Measure a broker: rates, latencies, costs, and whether everything is there
     #[command(subcommand)]
     Bench(Bench),
-    /// A store that no broker has open: check it, look into it
+    /// A store that no broker has open: check it, look into it, carry it over
     #[command(subcommand)]
     Store(Store),
     /// Local ports whose traffic goes to a kourou elsewhere by QUIC, for clients on a bad network

@@ -74,6 +74,7 @@ mod lock;
 pub mod name;
 pub mod offset;
 mod options;
+mod pending;
 mod property;
 pub mod query;
 mod queue;
@@ -93,6 +94,7 @@ pub mod transaction;
 
 pub use broker::Broker;
 pub use options::{BrokerOptions, Limits};
+pub use pending::{OutMessage, PendingMessages};
 pub use queue::{QueueKey, QueueName};
 pub use retention::ExpiryCounts;
 pub use text::Text;

@@ -30,8 +30,10 @@ use crate::view::View;
 
 mod completion;
 mod find;
+mod import;
 mod retain;
 mod scrub;
+mod walk;
 
 use completion::Completion;
 pub use find::KeyQuery;
@@ -114,6 +116,10 @@ impl Engine {
             })?;
         store::refuse_foreign(disk_ref, &layout)?;
         let lock = store::lock(disk_ref, &layout)?;
+        store::check_import(disk_ref, &layout, options.importing)?;
+        if options.importing {
+            store::begin_import(disk_ref, &layout)?;
+        }
         for dir in [&layout.log, &layout.index] {
             disk_ref
                 .create_dir_all(dir)
@@ -238,6 +244,7 @@ impl Engine {
         self.inner.shared.pending.push(Append {
             records,
             is_reserved: false,
+            stored_ms: None,
             done,
         });
     }
@@ -252,6 +259,7 @@ impl Engine {
         self.inner.shared.pending.push_quietly(Append {
             records,
             is_reserved: false,
+            stored_ms: None,
             done,
         });
     }

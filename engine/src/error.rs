@@ -37,6 +37,21 @@ pub enum OpenError {
         /// A name that was found in it.
         found: String,
     },
+    /// The store was being filled from another one, and that was not finished.
+    #[error(
+        "the store in {} is half of an import that did not end; import again into it, which begins anew, or remove the folder",
+        dir.display()
+    )]
+    HalfImported {
+        /// The store's folder.
+        dir: PathBuf,
+    },
+    /// What is to be filled from another store is one already.
+    #[error("{} holds a store already; an import makes a new one: choose an empty or new folder", dir.display())]
+    NotNew {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The store was written by a version that this one does not know.
     #[error("{} has format version {found}, this program reads version {expected}", file.display())]
     Version {
@@ -227,6 +242,14 @@ pub enum CloseError {
     /// The log had stopped before.
     #[error(transparent)]
     Stopped(Arc<StopReason>),
+    /// The store is complete, but could not be marked so: it goes on refusing to open.
+    #[error("cannot remove {}, which says that the import did not end: {source}", path.display())]
+    Import {
+        /// The file that says so.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The checkpoint could not be written.
     #[error("cannot write the checkpoint {}: {source}", path.display())]
     Checkpoint {

@@ -43,6 +43,9 @@ pub struct Options {
     pub ahead_size_bytes: u64,
     /// Who runs the engine's work.
     pub threads: Threads,
+    /// Whether this makes a new store that is filled from another one: until [`crate::Engine::finish_import`] it opens with this
+    /// alone, so that nobody takes half of it for all.
+    pub importing: bool,
 }
 
 impl Options {
@@ -57,6 +60,7 @@ impl Options {
             group_size_bytes_max: 2 << 20,
             ahead_size_bytes: 8 << 20,
             threads: Threads::Background,
+            importing: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/identity            magic, version, segment size: written once, when the store is made
+//! DIR/importing           there until a store that is filled from another one is complete
 //! DIR/lock                held by the process that has the store open; holds its process id
 //! DIR/checkpoint.0 .1     see view/checkpoint.rs
 //! DIR/log/<20 digits>     segments
@@ -21,7 +22,7 @@ const VERSION: u32 = 1;
 /// The identity file's.
 pub(crate) const SIZE_BYTES: usize = 24;
 /// Files that a new store's folder may already hold: what is left of a start that did not get to the identity file.
-const OURS: [&str; 2] = ["lock", "identity.new"];
+const OURS: [&str; 3] = ["lock", "identity.new", "importing"];
 
 /// The parts of a store's folder.
 #[derive(Debug, Clone)]
@@ -42,6 +43,10 @@ impl Layout {
 
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.join("lock")
+    }
+
+    pub(crate) fn importing(&self) -> PathBuf {
+        self.root.join("importing")
     }
 
     pub(crate) fn identity(&self) -> PathBuf {
@@ -67,6 +72,44 @@ pub(crate) fn refuse_foreign(disk: &dyn Disk, layout: &Layout) -> Result<(), Ope
         }),
         None => Ok(()),
     }
+}
+
+/// Refuses half of an import, or for an import what is a store already, before anything is written to it.
+pub(crate) fn check_import(disk: &dyn Disk, layout: &Layout, importing: bool) -> Result<(), OpenError> {
+    let names = disk
+        .list(&layout.root)
+        .map_err(OpenError::io("list", &layout.root))?;
+    let holds = |name: &str| names.iter().any(|listed| listed.name == name);
+    match (importing, holds("importing"), holds("identity")) {
+        (false, true, _) => Err(OpenError::HalfImported {
+            dir: layout.root.clone(),
+        }),
+        (true, _, true) => Err(OpenError::NotNew {
+            dir: layout.root.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Says, durably, that what follows is not all of a store.
+pub(crate) fn begin_import(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
+    let path = layout.importing();
+    let file = match disk.open(&path, OpenMode::CreateNew) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path, OpenMode::ReadWrite),
+        opened => opened,
+    };
+    file.and_then(|file| {
+        file.write_at(b"this store is being filled from another one\n", 0)?;
+        file.sync()?;
+        disk.sync_dir(&layout.root)
+    })
+    .map_err(OpenError::io("write", path))
+}
+
+/// What was to be filled is complete.
+pub(crate) fn end_import(disk: &dyn Disk, layout: &Layout) -> io::Result<()> {
+    disk.remove(&layout.importing())?;
+    disk.sync_dir(&layout.root)
 }
 
 /// Takes the store for this process, until what is returned is dropped.

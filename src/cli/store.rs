@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// What the exit code says, for all of them.
+use super::migrate::{Export, Import};
+
+/// What the exit code says, for those that look.
 const EXIT_CODES: &str = "Exit code: 0 nothing is wrong, 1 something was found, 2 it could not be looked at.\n\
     The store must be closed: a broker that has it open must be stopped first.";
 
@@ -30,6 +32,10 @@ pub(crate) enum Store {
         #[command(flatten)]
         wanted: Wanted,
     },
+    /// Make a store that goes on where an Apache broker's ended; the source is only read
+    Import(Import),
+    /// Make a store that Apache's broker opens and that goes on where this one ended
+    Export(Export),
 }
 
 /// Which records, and how much of each.

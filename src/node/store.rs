@@ -9,7 +9,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use kourou_broker::flow::Rates;
 use kourou_broker::{Broker, BrokerOptions};
 use kourou_engine::clock::SystemClock;
@@ -33,6 +33,12 @@ impl Opened {
     /// Opens or makes the store. When this returns, everything that was ever acknowledged is there.
     pub(super) fn open(settings: &Settings) -> Result<Self> {
         let begin = Instant::now();
+        if kourou_migration::is_apache_store(&settings.data) {
+            bail!(
+                "{0} is the store of an Apache RocketMQ broker, and stays as it is; make one of it with: kourou store import {0} --data NEW_FOLDER",
+                settings.data.display()
+            );
+        }
         let advertised = advertise::decide(settings)?;
         let was_new = is_new(&settings.data);
         let mut engine = Options::new(&settings.data);

@@ -48,6 +48,6 @@ pub(crate) use table::LiteTable;
 pub(crate) const QUEUE_FIRST: u32 = 1 << 24;
 
 /// Whether a queue is a lite topic.
-pub(crate) fn is_lite_queue(queue_id: u32) -> bool {
+pub fn is_lite_queue(queue_id: u32) -> bool {
     queue_id >= QUEUE_FIRST
 }

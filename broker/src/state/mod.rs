@@ -21,6 +21,7 @@
 //!                        after
 //! kinds 20 to 25         deliveries: see `delivery/record.rs`
 //! kinds 50 and 51        lite topics: see `lite/record.rs`
+//! kinds 60 and 61        of an import, the engine's: see `engine/src/record/state.rs`
 //! kind 26 request mode   u8 version, text topic, text group, u8 0 pull or 1 pop, i32 how many share a queue
 //!
 //! checkpoint             u32 magic, u16 version, then sections, each as u16 tag, u64 size, bytes. Versions 1 and 2 had no
@@ -38,7 +39,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use kourou_engine::record::{
-    RecordView, STATE_TOPIC, SYS_FLAG_TRANSACTION_COMMIT, SYS_FLAG_TRANSACTION_MASK,
+    IMPORTED, QUEUES_BEGIN, RecordView, STATE_TOPIC, SYS_FLAG_TRANSACTION_COMMIT, SYS_FLAG_TRANSACTION_MASK,
     SYS_FLAG_TRANSACTION_PREPARED,
 };
 use kourou_engine::{Arrival, LaterState, View};
@@ -548,6 +549,8 @@ impl State {
                     self.timers.end(fields.u64()?);
                 }
             }
+            // The engine's own, of an import.
+            kind if [QUEUES_BEGIN, IMPORTED].map(u32::from).contains(&kind) => {}
             _ => return None,
         }
         Some(())

@@ -228,6 +228,15 @@ impl TimerTable {
         timers.len()
     }
 
+    /// Where they all lie.
+    pub(crate) fn positions(&self) -> Vec<u64> {
+        let mut timers = self.0.lock();
+        timers.settle();
+        let others = timers.in_flight.values().chain(&timers.parked);
+        let all = timers.waiting.iter().chain(others);
+        all.map(|timer| timer.position).collect()
+    }
+
     /// What a checkpoint keeps. Takes the list of blocks now, and the rest later.
     pub(crate) fn encode(&self) -> Writer {
         let mut timers = self.0.lock();

@@ -78,6 +78,22 @@ impl Broker {
         );
     }
 
+    /// Makes a topic as another store had it, names and numbers that no client may ask for included. When `done` hears of success it is
+    /// durable.
+    pub fn import_topic(
+        &self,
+        config: &TopicConfig,
+        done: impl FnOnce(Result<(), TopicError>) + Send + 'static,
+    ) {
+        self.append_change(
+            &Change::TopicPut {
+                only_if_absent: false,
+                config,
+            },
+            |stored| done(stored.map_err(TopicError::Store)),
+        );
+    }
+
     /// Makes a topic or changes it, and its attributes by `changes`: what administrators' tools send.
     pub fn put_topic_with(
         self: &Arc<Self>,

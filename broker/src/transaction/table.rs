@@ -363,6 +363,12 @@ impl TransactionTable {
             .map(|pending| pending.checks)
     }
 
+    /// Where the half messages lie that are pending.
+    pub(crate) fn places(&self) -> Vec<u64> {
+        let inner = self.inner.lock();
+        inner.pending.values().map(|pending| pending.place).collect()
+    }
+
     pub(crate) fn encode(&self) -> Writer {
         let inner = self.inner.lock();
         let mut by_group: BTreeMap<&str, Vec<(u64, &Pending)>> = BTreeMap::new();

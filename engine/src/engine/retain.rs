@@ -59,6 +59,7 @@ impl Engine {
         self.inner.shared.pending.push(Append {
             records,
             is_reserved: true,
+            stored_ms: None,
             done: Box::new(Several(done)),
         });
     }

@@ -1,5 +1,6 @@
 //! All queues of a store: their ranges, the entries of the live segment, and where the older entries are.
 
+mod begin;
 mod floor;
 
 use std::sync::{Arc, OnceLock};

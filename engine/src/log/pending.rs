@@ -62,6 +62,8 @@ pub(crate) struct Append {
     pub(crate) records: EncodedRecords,
     /// Whether it may use the room that a full disk keeps for state records.
     pub(crate) is_reserved: bool,
+    /// When the records were stored first, in another store; else they are stored now.
+    pub(crate) stored_ms: Option<i64>,
     pub(crate) done: Box<dyn AppendDone>,
 }
 

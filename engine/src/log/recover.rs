@@ -548,6 +548,7 @@ impl Replay<'_> {
             segment.start,
             &mut self.keys,
         );
+        self.index.begin_queues(record);
         self.last_store_ms = self.last_store_ms.max(record.store_ms());
         self.view.apply(record);
         Ok(())

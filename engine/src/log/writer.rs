@@ -327,12 +327,13 @@ impl Writer {
         };
         buffer.extend_from_slice(&mark(self.tail, Begins::Group));
 
-        self.last_store_ms = self.last_store_ms.max(self.shared.clock.now_ms());
-        let store_ms = self.last_store_ms;
+        let now_ms = self.last_store_ms.max(self.shared.clock.now_ms());
         let segment_start = self.segment.start;
         let mut position = self.tail + MARK_SIZE_BYTES;
         self.assigned.clear();
         for append in &group.appends {
+            let store_ms = append.stored_ms.unwrap_or(now_ms);
+            self.last_store_ms = self.last_store_ms.max(store_ms);
             if append.is_batch() {
                 // No longer than an append may be.
                 let size_bytes = append.records.size_bytes() as u32;
@@ -399,6 +400,7 @@ impl Writer {
         let view = shared.view.as_ref();
         let mut slots = group.slots.iter();
         let arrivals = group.records(&bytes).filter_map(|record| {
+            shared.index.begin_queues(&record);
             view.apply(&record);
             let (_, slot) = record
                 .indexed()

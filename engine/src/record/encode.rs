@@ -373,6 +373,11 @@ impl EncodedRecord {
         self.shape.indexed
     }
 
+    /// How many queue offsets it takes, if it is indexed.
+    pub fn offsets(&self) -> u32 {
+        self.shape.offsets
+    }
+
     /// The property string, without the checksum property.
     pub fn properties(&self) -> &[u8] {
         &self.bytes[self.shape.properties_at as usize..self.bytes.len() - checksum::PROPERTY_SIZE]

@@ -31,5 +31,5 @@ pub use layout::{
 pub use peek::{Peek, blank, peek_size};
 pub use properties::{NAME_END, TAGS, VALUE_END, tags_code};
 pub use records::{EncodedRecords, KEPT_SIZE_BYTES_MAX};
-pub use state::{STATE_TOPIC, state};
+pub use state::{IMPORTED, QUEUES_BEGIN, QueueStart, STATE_TOPIC, state};
 pub use view::{RecordError, RecordView};

@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
 use super::book::{Book, KeySum, QueueSeen, Queues, SoFar};
 use super::finding::{FINDINGS_MAX, Finding, Kind, Progress, QueuePlace, Report};
 use super::{ClosedStore, unreadable};
@@ -14,7 +17,7 @@ use crate::limits::{APPEND_SIZE_BYTES_MAX, BLANK_SIZE_BYTES};
 use crate::log::mark::{MARK_SIZE_BYTES, Mark};
 use crate::log::scan::{Found, Nothing, Scanner};
 use crate::options::Flush;
-use crate::record::RecordView;
+use crate::record::{IMPORTED, QUEUES_BEGIN, QueueStart, RecordView, STATE_TOPIC};
 use crate::segment::{self, Segment};
 use crate::view::checkpoint::Checkpoint;
 
@@ -37,6 +40,10 @@ pub(super) struct Audit<'a> {
     stretches: usize,
     keys: KeySum,
     last_store_ms: i64,
+    /// What goes by was imported: it was stored by another store, and in no order that is known here.
+    importing: bool,
+    /// Where queues begin that were imported.
+    starts: HashMap<QueueName, u64, RandomState>,
     last_epoch: u64,
     entries: Vec<IndexEntry>,
 }
@@ -94,6 +101,8 @@ impl<'a> Audit<'a> {
             stretches: 0,
             keys: KeySum::default(),
             last_store_ms: i64::MIN,
+            importing: false,
+            starts: HashMap::default(),
             last_epoch: 0,
             entries: Vec::new(),
         }
@@ -306,7 +315,8 @@ impl<'a> Audit<'a> {
             size_bytes: record.size_bytes().into(),
             ..Finding::new(kind, &segment.path, segment.offset(position))
         };
-        if record.store_ms() < self.last_store_ms {
+        self.note_import(record);
+        if record.store_ms() < self.last_store_ms && !self.importing {
             self.report.add(
                 at(Kind::StoreTime)
                     .expected(format!("a store time of at least {}", self.last_store_ms))
@@ -339,6 +349,24 @@ impl<'a> Audit<'a> {
         }
     }
 
+    fn note_import(&mut self, record: &RecordView<'_>) {
+        if record.topic() != STATE_TOPIC {
+            return;
+        }
+        if record.queue_id() == u32::from(QUEUES_BEGIN) {
+            self.importing = true;
+            for start in QueueStart::decode(record.body()) {
+                let name = QueueName {
+                    topic: start.topic.into(),
+                    queue_id: start.queue_id,
+                };
+                self.starts.entry(name).or_insert(start.offset);
+            }
+        } else if record.queue_id() == u32::from(IMPORTED) {
+            self.importing = false;
+        }
+    }
+
     /// Takes a record into its queue. What was expected and found, if it has no place there.
     fn in_queue(&mut self, record: &RecordView<'_>, segment_start: u64) -> Option<(String, String)> {
         let key = QueueKey {
@@ -365,7 +393,8 @@ impl<'a> Audit<'a> {
                 },
             );
             let from_the_start = self.report.first_position == 0 && stretches == 0;
-            return (from_the_start && offset != 0).then(|| self.offset_text(record, 0));
+            let start = self.starts.get(&key).copied().unwrap_or(0);
+            return (from_the_start && offset != start).then(|| self.offset_text(record, start));
         };
         let expected = seen.next;
         let may_be_missing = stretches > seen.stretches && offset > expected;

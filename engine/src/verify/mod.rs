@@ -77,6 +77,7 @@ impl ClosedStore {
         let layout = Layout::new(&dir.into());
         store::refuse_foreign(disk.as_ref(), &layout)?;
         let held = store::hold(disk.as_ref(), &layout)?;
+        store::check_import(disk.as_ref(), &layout, false)?;
         let (segment_size_bytes, identity) = match store::read_identity(disk.as_ref(), &layout) {
             Ok(Some(size)) => (size, None),
             Ok(None) => {

@@ -1,8 +1,12 @@
 //! `kourou store`: commands on a store that no broker has open.
 
+mod carrying;
 mod dump;
+mod export;
+mod import;
 mod inspect;
 mod progress;
+mod report;
 mod verify;
 
 use std::path::Path;
@@ -12,6 +16,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use kourou_engine::disk::{StdDisk, WriterKind};
 use kourou_engine::verify::ClosedStore;
+use kourou_migration::MigrationError;
 
 use crate::cli::store::Store;
 use crate::output;
@@ -20,6 +25,11 @@ use crate::output;
 const EXIT_FINDINGS: u8 = 1;
 /// It could not be looked at.
 const EXIT_NOT_LOOKED: u8 = 2;
+
+/// Of those that carry a store over: it failed, and why it did.
+const EXIT_FAILED: u8 = 1;
+const EXIT_DAMAGED: u8 = 3;
+const EXIT_WOULD_LOSE: u8 = 4;
 
 /// What a command found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +43,8 @@ pub(super) fn run(store: &Store) -> ExitCode {
         Store::Verify { place } => verify::run(place),
         Store::Inspect { place } => inspect::run(place),
         Store::Dump { place, wanted } => dump::run(place, wanted),
+        Store::Import(import) => return carried(import::run(import)),
+        Store::Export(export) => return carried(export::run(export)),
     };
     match outcome {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
@@ -43,6 +55,22 @@ pub(super) fn run(store: &Store) -> ExitCode {
             ExitCode::from(EXIT_NOT_LOOKED)
         }
     }
+}
+
+/// The exit code of carrying a store over.
+fn carried(outcome: Result<()>) -> ExitCode {
+    let error = match outcome {
+        Err(error) if !output::is_closed_pipe(&error) => error,
+        _ => return ExitCode::SUCCESS,
+    };
+    eprintln!("kourou: {}", output::one_line(&error));
+    ExitCode::from(match error.downcast_ref() {
+        Some(
+            MigrationError::Damaged { .. } | MigrationError::MissingFile { .. } | MigrationError::Hole { .. },
+        ) => EXIT_DAMAGED,
+        Some(MigrationError::WouldLose { .. }) => EXIT_WOULD_LOSE,
+        _ => EXIT_FAILED,
+    })
 }
 
 /// Takes a store to look at it.

@@ -1,9 +1,12 @@
 //! Deletion and checkpoints.
 
+use std::sync::Arc;
+
 use super::deliveries::Deliveries;
 use super::name::GroupQueueKey;
 use super::{Delivery, DeliveryTable};
 use crate::delivery::order::Block;
+use crate::pending::OutMessage;
 use crate::state::{Fields, Writer};
 
 impl DeliveryTable {
@@ -18,6 +21,21 @@ impl DeliveryTable {
     /// Forgets what is out of one queue.
     pub(crate) fn remove_queue(&self, key: GroupQueueKey<'_>) {
         self.0.lock().remove_queue(key);
+    }
+
+    /// What is out.
+    pub(crate) fn out_messages(&self) -> Vec<OutMessage> {
+        let table = self.0.lock();
+        let queues = table.queues.iter().flatten();
+        let messages = queues.flat_map(|queue| {
+            queue.out.keys().map(|offset| OutMessage {
+                group: Arc::clone(&queue.name.group),
+                topic: Arc::clone(&queue.name.topic),
+                queue_id: queue.name.queue_id,
+                offset: *offset,
+            })
+        });
+        messages.collect()
     }
 
     pub(crate) fn encode(&self) -> Writer {

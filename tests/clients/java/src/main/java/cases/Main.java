@@ -79,6 +79,7 @@ public final class Main {
         Api.registerGrpc(known);
         Api.registerKills(known);
         Api.registerBrokerTraces(known);
+        Api.registerMigration(known);
 
         Map<String, Case> chosen = new LinkedHashMap<>();
         for (String name : names) {
