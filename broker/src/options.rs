@@ -77,6 +77,9 @@ pub struct BrokerOptions {
     pub disk_percent_urgent: u8,
     /// So many bytes a second of the log's complete segments are read and checked, from end to end, once a day; 0: none.
     pub scrub_bytes_per_s: u64,
+    /// Whether consumers go past a message that is damaged on the disk, which can then never be delivered to them; else whoever asks for
+    /// it gets an error until somebody puts it right.
+    pub pass_over_damage: bool,
     /// How often dirty offsets become a state record.
     pub offset_flush_interval_ms: i64,
     /// An entry this near to the log's end counts as being in memory when the start of a new group on a young topic is decided,
@@ -127,6 +130,7 @@ impl BrokerOptions {
             // As upstream's diskMaxUsedSpaceRatio.
             disk_percent_urgent: 75,
             scrub_bytes_per_s: 0,
+            pass_over_damage: false,
             offset_flush_interval_ms: 1_000,
             young_log_size_bytes: 256 << 20,
             message_id_seed: [0; 10],

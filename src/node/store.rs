@@ -73,6 +73,8 @@ impl Opened {
         options.retention = retention(settings);
         options.disk_percent_urgent = settings.disk_urgent_percent;
         options.scrub_bytes_per_s = settings.scrub_bytes_per_s;
+        // The disk gives nothing back by itself.
+        options.pass_over_damage = true;
         options.trace_on = settings.trace_on;
         options.traces = settings.broker_traces;
         options.retry_topic_v2 = settings.retry_topic_v2;

@@ -156,8 +156,10 @@ impl Broker {
         };
         let bytes = match self.engine.read(entry.position, entry.size_bytes) {
             Ok(bytes) => bytes,
-            // Its segment expired, or it rotted and can never be delivered, which the engine has told.
-            Err(ReadError::Outside { .. } | ReadError::Corrupt { .. }) => return Ok(Fate::Gone),
+            // Its segment expired.
+            Err(ReadError::Outside { .. }) => return Ok(Fate::Gone),
+            // It can never be delivered, which the engine has told.
+            Err(ReadError::Corrupt { .. }) if self.options.pass_over_damage => return Ok(Fate::Gone),
             Err(error) => return Err(error.into()),
         };
         let bytes = inner::at(bytes, overdue.delivery.offset);

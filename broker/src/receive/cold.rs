@@ -159,7 +159,7 @@ impl ColdPull {
     fn unreadable(mut self, unread: &IndexEntry, error: ReadError) -> Result<PullOutcome, PullError> {
         match error {
             ReadError::Outside { .. } => {}
-            ReadError::Corrupt { .. } => {
+            ReadError::Corrupt { .. } if self.broker.options.pass_over_damage => {
                 let Admitted { topic, queue_id, .. } = &self.admitted;
                 self.place.next_offset = self.broker.engine.end_of_record(&topic.name, *queue_id, unread);
                 return Ok(self.empty(PullStatus::NoMatchedMessage));

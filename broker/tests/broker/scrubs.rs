@@ -14,6 +14,7 @@ fn filled() -> Rig {
         engine.segment_size_bytes = SEGMENT;
         engine.tail_cache_size_bytes = SEGMENT;
         options.scrub_bytes_per_s = RATE;
+        options.pass_over_damage = true;
     });
     for number in 0..60 {
         rig.put("orders", &format!("{number}-{}", "x".repeat(4_000)));

@@ -73,7 +73,7 @@ impl Broker {
                 break;
             }
             let record = match self.read_pop(&entry, reading) {
-                Err(PopError::Read(ReadError::Corrupt { .. })) => continue,
+                Err(PopError::Read(ReadError::Corrupt { .. })) if self.options.pass_over_damage => continue,
                 read => read?,
             };
             let Some(record) = record else {
@@ -144,7 +144,9 @@ impl Broker {
                     return Visit::Left;
                 }
                 // It can never be delivered; the engine has told it.
-                Err(PopError::Read(ReadError::Corrupt { .. })) => return Visit::Taken,
+                Err(PopError::Read(ReadError::Corrupt { .. })) if self.options.pass_over_damage => {
+                    return Visit::Taken;
+                }
                 Err(error) => {
                     if basket.messages.is_empty() {
                         failed = Some(error);
