@@ -212,5 +212,9 @@ fn round_trip() -> Result<()> {
     ensure!(exported["timers"] == 2, "what waits for its time: {exported}");
     ensure!(exported["half_messages"] == 1, "half messages: {exported}");
     ensure!(exported["lost"] == serde_json::json!({}), "{exported}");
+    let apache = Apache::start(&second)?;
+    client.run("migration-compare")?;
+    apache.stop()?;
+    step(began, "Apache's broker serves the same, and what kourou stored");
     Ok(())
 }

@@ -34,9 +34,11 @@ mod import;
 mod retain;
 mod scrub;
 mod walk;
+mod window;
 
 use completion::Completion;
 pub use find::KeyQuery;
+use window::{WINDOW_SIZE_BYTES_MAX, Window};
 
 /// One open store. Clones are handles to the same store; all methods may be called from any thread.
 #[derive(Clone)]
@@ -724,38 +726,6 @@ impl Drop for Inner {
                 join(jobs);
             }
         }
-    }
-}
-
-/// How far apart records may lie that are read together: what a pull asks for, with what other queues have in between.
-const WINDOW_SIZE_BYTES_MAX: u64 = 1 << 20;
-
-/// A stretch of a mapped segment that has been read into memory.
-struct Window {
-    start: u64,
-    bytes: Bytes,
-}
-
-impl Window {
-    const fn none() -> Self {
-        Self {
-            start: 0,
-            bytes: Bytes::new(),
-        }
-    }
-
-    fn range(&self, entry: &IndexEntry) -> Option<std::ops::Range<usize>> {
-        let from = usize::try_from(entry.position.checked_sub(self.start)?).ok()?;
-        let to = from.checked_add(entry.size_bytes as usize)?;
-        (to <= self.bytes.len()).then_some(from..to)
-    }
-
-    fn holds(&self, entry: &IndexEntry) -> bool {
-        self.range(entry).is_some()
-    }
-
-    fn slice(&self, entry: &IndexEntry) -> Option<Bytes> {
-        self.range(entry).map(|range| self.bytes.slice(range))
     }
 }
 
