@@ -65,9 +65,17 @@ impl RawFile {
         if self.position + size_bytes > self.size_bytes {
             self.position = 0;
         }
-        self.file.write_all_at(bytes.as_slice(), self.position)?;
+        self.write_at(bytes, self.position)?;
         self.position += size_bytes;
         Ok(())
+    }
+
+    /// Writes `bytes`, whole blocks, at `position`, a multiple of their size, inside the file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write_at(&self, bytes: &AlignedBuf, position: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes.as_slice(), position)
     }
 }
 

@@ -30,6 +30,7 @@ use crate::view::View;
 
 mod completion;
 mod find;
+mod follow;
 mod import;
 mod retain;
 mod scrub;
@@ -38,6 +39,7 @@ mod window;
 
 use completion::Completion;
 pub use find::KeyQuery;
+pub use follow::{Follow, Records, Snapshot};
 use window::{WINDOW_SIZE_BYTES_MAX, Window};
 
 /// One open store. Clones are handles to the same store; all methods may be called from any thread.

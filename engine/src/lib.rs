@@ -26,8 +26,7 @@
 //!
 //! What is promised, and how it is kept, is in `docs/design/durability.md`; the files are drawn in `docs/design/format.md`.
 
-#![deny(unsafe_code)]
-#![warn(missing_docs)]
+#![deny(unsafe_code, missing_docs)]
 
 pub mod clock;
 pub mod disk;
@@ -50,7 +49,7 @@ pub mod verify;
 mod view;
 mod watermark;
 
-pub use engine::{Engine, Health, KeyQuery};
+pub use engine::{Engine, Follow, Health, KeyQuery, Records, Snapshot};
 pub use error::{AppendError, CloseError, ExpireError, OpenError, ReadError, ScrubError, StopReason};
 pub use expire::{Expired, Expiry, Going, Retention, Why};
 pub use index::{Boundary, IndexEntry, LastKey, QueueRange};

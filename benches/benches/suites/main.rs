@@ -8,8 +8,10 @@ mod filter;
 mod group_commit;
 mod grpc;
 mod headers;
+mod lookups;
 mod reads;
 mod record;
+mod recovery;
 mod sql;
 
 use std::time::SystemTime;
@@ -29,6 +31,8 @@ fn main() {
     let in_turn = append::appends(&mut criterion);
     reads::hot(&mut criterion);
     reads::cold(&mut criterion);
+    lookups::lookups(&mut criterion);
+    recovery::recovery(&mut criterion);
     criterion.final_summary();
     if !in_turn.is_empty() {
         println!("taken in turn with the disk alone: least, median and most that was reached of its rate");

@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use kourou_engine::clock::ManualClock;
-use kourou_engine::disk::Disk;
+use kourou_engine::clock::{ManualClock, SystemClock};
+use kourou_engine::disk::{Disk, StdDisk, WriterKind};
 use kourou_engine::record::{EncodedRecord, KeyKind, RecordDraft, RecordView, STATE_TOPIC, state};
 use kourou_engine::{
-    AppendError, Appended, Arrival, Engine, IndexEntry, KeyQuery, OpenError, Options, Threads, View,
+    AppendError, Appended, Arrival, Engine, IndexEntry, KeyQuery, NoView, OpenError, Options, Threads, View,
 };
 
 /// The body of every record begins with its number, so that a record says which one it is.
@@ -109,6 +109,12 @@ pub(crate) fn small() -> Options {
         threads: Threads::Manual,
         ..Options::new(dir())
     }
+}
+
+/// A store on a real disk, with threads of its own.
+pub(crate) fn open_real(dir: &Path) -> Engine {
+    let disk = Arc::new(StdDisk::new(dir, WriterKind::Auto));
+    Engine::open(Options::new(dir), disk, Arc::new(SystemClock), Arc::new(NoView)).unwrap()
 }
 
 pub(crate) struct Store {
