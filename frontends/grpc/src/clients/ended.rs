@@ -2,7 +2,7 @@
 //!
 //! Apache's client for Java opens a Telemetry stream again a second after it has lost one, and does so even when it is being closed
 //! meanwhile. Its close then waits for that stream to end, for as long as that takes. A stream of a client that has ended is
-//! therefore ended at once.
+//! therefore ended at once. No client comes back under its id: each makes one of host, process, a number and the time.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

@@ -91,8 +91,9 @@ async fn it_is_renewed_while_its_client_is_there() {
 async fn it_goes_to_others_when_its_client_is_gone() {
     let node = renewing().await;
     let mut other = node.client("other").await;
-    for (body, says_so) in [("a", true), ("bb", false)] {
-        let mut client = node.client("c").await;
+    // A client that has ended does not come back: the next one has another id.
+    for (id, body, says_so) in [("ends", "a", true), ("is lost", "bb", false)] {
+        let mut client = node.client(id).await;
         let telemetry = connected(&mut client).await;
         send(&node, "t", &[body]).await;
         let (status, messages) = receive(&mut client, push()).await;
