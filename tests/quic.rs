@@ -6,11 +6,14 @@ mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use support::broker::{Kourou, binary};
 use support::programs::{self, JavaLine};
-use support::{Ports, alone, fresh_folder};
+use support::{Ports, alone, fresh_folder, wait_until};
+
+const SAID_LIMIT: Duration = Duration::from_secs(20);
 
 /// A `kourou link` process; killed when dropped.
 struct Link {
@@ -64,11 +67,15 @@ fn java_and_go_clients_work_through_a_link() -> Result<()> {
     let arguments = ["--quic-port", &quic, "--advertise", &nowhere];
     let ports = Ports { grpc: 0, ..served };
     let kourou = Kourou::start_ready(folder.path(), ports, &arguments)?;
-    let fingerprint = kourou
-        .log()
-        .lines()
-        .find_map(|line| line.split("certificate SHA-256 ").nth(1).map(str::to_owned))
-        .context("the start says no fingerprint")?;
+    let mut fingerprint = None;
+    // It serves a moment before it says so.
+    wait_until("the start says its fingerprint", SAID_LIMIT, || {
+        let log = kourou.log();
+        let mut lines = log.lines();
+        fingerprint = lines.find_map(|line| line.split("certificate SHA-256 ").nth(1).map(str::to_owned));
+        Ok(fingerprint.as_ref().is_some_and(|found| found.len() == 64))
+    })?;
+    let fingerprint = fingerprint.context("it was there a moment ago")?;
 
     let refused = Command::new(binary())
         .args(["link", &format!("quic://127.0.0.1:{quic}"), "--fingerprint"])
@@ -89,7 +96,7 @@ fn java_and_go_clients_work_through_a_link() -> Result<()> {
     let link = Link::start(&[
         &format!("quic://127.0.0.1:{quic}"),
         "--fingerprint",
-        fingerprint.trim(),
+        &fingerprint,
         "--listen",
         &local.namesrv_addr(),
         "--broker-listen",

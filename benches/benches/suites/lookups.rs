@@ -17,7 +17,7 @@ use kourou_engine::{Boundary, Engine, KeyQuery, NoView, Options};
 
 const TOPIC: &str = "bench";
 const SEGMENT_SIZE_BYTES: u64 = 256 << 10;
-/// Enough for summaries of sixteen, and of sixteen of these.
+/// Enough to see whether a look-up asks each.
 const SEGMENTS: u64 = 260;
 const QUEUES: u32 = 500;
 /// Of those that are in few segments. It takes a message in so many.
@@ -60,10 +60,11 @@ fn fill(engine: &Engine) -> u64 {
 
 pub(crate) fn lookups(criterion: &mut Criterion) {
     let dir = suite::folder(env!("CARGO_TARGET_TMPDIR"));
-    let engine = open(dir.path());
-    let messages = fill(&engine);
-    // All is in files when the store was closed; what is missing of summaries is made when it is opened.
-    engine.close().expect("a clean close");
+    let filled = open(dir.path());
+    let messages = fill(&filled);
+    // All is in files when the store was closed.
+    filled.close().expect("a clean close");
+    drop(filled);
     let engine = open(dir.path());
 
     let ends: HashMap<u32, u64> = (0..=QUEUES)

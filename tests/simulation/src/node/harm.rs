@@ -99,6 +99,8 @@ impl Node {
                 let spare_bytes = fault.random % (64 << 10);
                 self.disk.set_capacity_bytes(self.used_bytes() + spare_bytes);
                 self.is_full = true;
+                // Beside a full disk segments do not wait for what is out of them.
+                scene.ledger.groups.lets_go |= self.expires();
                 scene.coverage.fault(fault.kind);
                 scene.after(fault.lasts_ms, Event::FaultEnds(fault));
             }

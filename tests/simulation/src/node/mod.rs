@@ -192,7 +192,12 @@ impl Node {
 
     /// Whether deliveries end before their time when their segments are to expire.
     pub(crate) fn lets_go(&self) -> bool {
-        self.options.retention.size_bytes_max.is_some() && self.options.retention_hold_ms < 60_000
+        self.expires() && self.options.retention_hold_ms < 60_000
+    }
+
+    /// Whether the oldest segments go while everybody works.
+    pub(super) fn expires(&self) -> bool {
+        self.options.retention.size_bytes_max.is_some()
     }
 
     /// How long retried sends are remembered.
