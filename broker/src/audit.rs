@@ -5,6 +5,7 @@ use kourou_engine::verify::ClosedStore;
 
 use crate::options::BrokerOptions;
 use crate::state::State;
+pub use crate::state::state_name;
 
 /// A group that is beyond a queue's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,31 +69,4 @@ pub fn audit(store: &ClosedStore) -> Result<Audited, OpenError> {
         }
     });
     Ok(audited)
-}
-
-/// What kind of state record this is, for people: by the record's queue id; `None` if this version knows none.
-pub fn state_name(kind: u32) -> Option<&'static str> {
-    Some(match kind {
-        1 => "topic put",
-        2 => "topic delete",
-        3 => "group put",
-        4 => "group delete",
-        5 => "offsets",
-        6 => "subscriptions",
-        7 => "rolled back",
-        8 => "checked",
-        9 => "recalled",
-        20 => "popped",
-        21 => "ended",
-        22 => "changed",
-        23 => "popped in order",
-        24 => "acknowledged in order",
-        25 => "changed in order",
-        26 => "request mode",
-        40 => "offsets set",
-        41 => "reset taken",
-        50 => "lite queue ended",
-        51 => "lite subscriptions",
-        _ => return None,
-    })
 }

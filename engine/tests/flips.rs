@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use harness::{SHARED_KEY, Store, dir, message, small, state_record, with_key};
+use harness::{SHARED_KEY, Store, append_one_of, dir, small, with_key};
 use kourou_engine::disk::Disk;
 use kourou_engine::disk::sim::SimDisk;
-use kourou_engine::record::{EncodedRecords, RecordView};
+use kourou_engine::record::RecordView;
 use kourou_engine::verify::{ClosedStore, Report, Seen, Verdict};
 use kourou_engine::{IndexEntry, OpenError, ReadError};
 
@@ -229,29 +229,7 @@ fn start_of(file: &Path) -> Option<u64> {
 }
 
 fn append(store: &Store, number: u64) {
-    let queue_id = (number % 3) as u32;
-    match number % 9 {
-        0 => {
-            store.append(state_record(number));
-        }
-        1 => {
-            let records: EncodedRecords = [
-                message("orders", queue_id, number, 100),
-                message("orders", 0, number, 40),
-            ]
-            .into_iter()
-            .collect();
-            store.engine.append_batch(records, |outcome| {
-                outcome.unwrap();
-            });
-        }
-        2 => {
-            store.append(message("bills", queue_id, number, 1_300));
-        }
-        _ => {
-            store.append(message("orders", queue_id, number, 350));
-        }
-    }
+    append_one_of(store, 9, number, 1_300, 350);
     if number.is_multiple_of(4) {
         store.clock.advance(3);
         store.engine.pump();

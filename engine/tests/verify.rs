@@ -7,10 +7,9 @@ mod harness;
 use std::path::Path;
 use std::sync::Arc;
 
-use harness::{Store, dir, message, small, state_record};
+use harness::{Store, append_one_of, dir, message, small};
 use kourou_engine::disk::sim::{Harm, Op, SimDisk, Survivors, Tear};
 use kourou_engine::disk::{Disk, OpenMode, StdDisk, WriterKind};
-use kourou_engine::record::EncodedRecords;
 use kourou_engine::verify::{ClosedStore, Finding, Kind, Report, Verdict};
 use kourou_engine::{Flush, OpenError, Options, Retention};
 
@@ -38,29 +37,7 @@ fn assert_clean(report: &Report) {
 /// Appends a few hundred records to several queues, state records and batches between them; segments are left.
 fn fill(store: &Store, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        let queue_id = (number % 3) as u32;
-        match number % 7 {
-            0 => {
-                store.append(state_record(number));
-            }
-            1 => {
-                let records: EncodedRecords = [
-                    message("orders", queue_id, number, 100),
-                    message("orders", 0, number, 40),
-                ]
-                .into_iter()
-                .collect();
-                store.engine.append_batch(records, |outcome| {
-                    outcome.unwrap();
-                });
-            }
-            2 => {
-                store.append(message("bills", queue_id, number, 900));
-            }
-            _ => {
-                store.append(message("orders", queue_id, number, 300));
-            }
-        }
+        append_one_of(store, 7, number, 900, 300);
         if number % 5 == 0 {
             store.clock.advance(3);
             store.engine.pump();

@@ -34,6 +34,7 @@
 //! key, u64 position.
 
 mod codec;
+mod kind;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -45,6 +46,7 @@ use kourou_engine::record::{
 use kourou_engine::{Arrival, LaterState, View};
 
 pub(crate) use codec::{Fields, Writer};
+pub use kind::state_name;
 
 use crate::assign::{RequestModeConfig, RequestModes};
 use crate::client::{MessageModel, RememberedSubscriptions, SubscriptionData};

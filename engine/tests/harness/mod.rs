@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use kourou_engine::clock::{ManualClock, SystemClock};
 use kourou_engine::disk::{Disk, StdDisk, WriterKind};
-use kourou_engine::record::{EncodedRecord, KeyKind, RecordDraft, RecordView, STATE_TOPIC, state};
+use kourou_engine::record::{
+    EncodedRecord, EncodedRecords, KeyKind, RecordDraft, RecordView, STATE_TOPIC, state,
+};
 use kourou_engine::{
     AppendError, Appended, Arrival, Engine, IndexEntry, KeyQuery, NoView, OpenError, Options, Threads, View,
 };
@@ -57,6 +59,40 @@ pub(crate) fn message(topic: &str, queue_id: u32, number: u64, size_bytes: usize
 
 pub(crate) fn state_record(number: u64) -> EncodedRecord {
     state(7, &body(number, 20), 0)
+}
+
+/// Appends what a log has: of so many one is a state record, one a batch, one a message to another topic, the rest are messages to orders; of
+/// these sizes.
+pub(crate) fn append_one_of(
+    store: &Store,
+    kinds: u64,
+    number: u64,
+    bill_size_bytes: usize,
+    order_size_bytes: usize,
+) {
+    let queue_id = (number % 3) as u32;
+    match number % kinds {
+        0 => {
+            store.append(state_record(number));
+        }
+        1 => {
+            let records: EncodedRecords = [
+                message("orders", queue_id, number, 100),
+                message("orders", 0, number, 40),
+            ]
+            .into_iter()
+            .collect();
+            store.engine.append_batch(records, |outcome| {
+                outcome.unwrap();
+            });
+        }
+        2 => {
+            store.append(message("bills", queue_id, number, bill_size_bytes));
+        }
+        _ => {
+            store.append(message("orders", queue_id, number, order_size_bytes));
+        }
+    }
 }
 
 /// A view that keeps the numbers of all state records it has applied, and what has arrived.
